@@ -1,0 +1,4 @@
+//! The `tiny-vlm` command.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Decoder transformers, KV cache, sampling.
+#![forbid(unsafe_code)]

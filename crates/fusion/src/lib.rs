@@ -1,0 +1,2 @@
+//! Where vision meets text: projectors and object tokens.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Bytes to pixels: header checks, decoding, orientation, Pillow-exact resampling.
+#![forbid(unsafe_code)]

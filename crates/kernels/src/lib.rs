@@ -1,0 +1,1 @@
+//! Compute kernels and packed weight formats.

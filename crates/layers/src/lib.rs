@@ -1,0 +1,2 @@
+//! Network layers over packed weights: linear, convolution, attention, norms.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Aligned buffers, buffer pools, scratch, mapped files and spilled outputs.

@@ -1,0 +1,2 @@
+//! Model families and their registry.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Loaded models and their sessions: generation, caches, deadlines, telemetry.
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Static-rank tensors and views, executors and the context every stage takes.

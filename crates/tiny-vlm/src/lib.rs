@@ -1,0 +1,2 @@
+//! Small vision-language models that run anywhere.
+#![forbid(unsafe_code)]

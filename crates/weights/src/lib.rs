@@ -1,0 +1,2 @@
+//! Where parameters come from: safetensors files, sharded folders, bytes in memory.
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! Builds, tests, lints and benches the workspace.
+#![forbid(unsafe_code)]
+
+fn main() {}
