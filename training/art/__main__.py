@@ -1,0 +1,3 @@
+from training.art.atlas import main
+
+main()
