@@ -1,0 +1,1 @@
+"""The nano model: its networks, its made-up data and its training stages."""

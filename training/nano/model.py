@@ -1,0 +1,285 @@
+"""The networks of nano.
+
+Four small networks share nothing but a style: 3x3 convolutions with batch norm (folded into the
+convolution at export), exact GELU, residual sums outside the activation, pre-norm transformer blocks.
+
+    tower    one convolutional tower, run on the whole picture (the glance) and on each thing (a glimpse)
+    lines    a mask of text lines at stride 4
+    reader   a strip 32 pixels high to characters, by CTC
+    decoder  question tokens and memory tokens to answer tokens
+"""
+
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+GLANCE = 224  # side of the whole picture as the tower sees it
+GLIMPSE = 96  # side of one thing as the tower sees it
+MAX_THINGS = 12
+STRIP = 32  # height of a line strip
+
+
+class Conv(nn.Module):
+    """Convolution, batch norm, GELU."""
+
+    def __init__(self, cin, cout, kernel=3, stride=1, padding=None):
+        super().__init__()
+        padding = kernel // 2 if padding is None else padding
+        self.conv = nn.Conv2d(cin, cout, kernel, stride, padding, bias=False)
+        self.norm = nn.BatchNorm2d(cout)
+
+    def forward(self, x):
+        return F.gelu(self.norm(self.conv(x)))
+
+
+class Residual(Conv):
+    """x + GELU(BN(conv3x3(x)))."""
+
+    def __init__(self, channels):
+        super().__init__(channels, channels)
+
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+class Attention(nn.Module):
+    """Self-attention without a mask, heads of 32."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.heads = dim // 32
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x):
+        b, n, d = x.shape
+        q, k, v = self.qkv(x).view(b, n, 3, self.heads, 32).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return self.proj(y.transpose(1, 2).reshape(b, n, d))
+
+
+class Block(nn.Module):
+    """A pre-norm encoder block: attention, then an MLP of ratio 2."""
+
+    def __init__(self, dim):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attention = Attention(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, 2 * dim)
+        self.fc2 = nn.Linear(2 * dim, dim)
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+class Tower(nn.Module):
+    """RGB [b, 3, h, w] in 0..1 to features at stride 8 [b, 96, h/8, w/8] and 16 [b, 192, h/16, w/16]."""
+
+    DIM = 192
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(Conv(3, 24, 3, 2), Conv(24, 48, 3, 2))
+        self.stage1 = nn.Sequential(Residual(48), Residual(48))
+        self.down1 = Conv(48, 96, 3, 2)
+        self.stage2 = nn.Sequential(Residual(96), Residual(96))
+        self.down2 = Conv(96, 192, 3, 2)
+        self.stage3 = nn.Sequential(*[Residual(192) for _ in range(3)])
+        self.block = Block(192)
+        self.norm = nn.LayerNorm(192)
+
+    def forward(self, x):
+        x = (x - 0.5) / 0.25
+        s8 = self.stage2(self.down1(self.stage1(self.stem(x))))
+        y = self.stage3(self.down2(s8))
+        b, c, h, w = y.shape
+        y = self.norm(self.block(y.flatten(2).transpose(1, 2)))
+        return s8, y.transpose(1, 2).reshape(b, c, h, w)
+
+    def glimpse(self, x):
+        """One vector [b, 192] for a picture of one thing: the mean over its tokens."""
+        return self.forward(x)[1].mean((2, 3))
+
+
+class Things(nn.Module):
+    """Where things are: [b, 5, h/8, w/8] of centre logit, log width, log height, dx, dy.
+
+    Width and height are in cells of stride 8, dx and dy from the cell's middle in cells.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.lateral = nn.Conv2d(96, 64, 1)
+        self.top = nn.Conv2d(192, 64, 1)
+        self.mix = Residual(64)
+        self.out = nn.Conv2d(64, 5, 1)
+        nn.init.zeros_(self.out.bias)
+        self.out.bias.data[0] = -4.0
+
+    def forward(self, s8, s16):
+        up = F.interpolate(self.top(s16), scale_factor=2.0, mode="nearest")
+        return self.out(self.mix(self.lateral(s8) + up))
+
+
+class Lines(nn.Module):
+    """Grey [b, 1, h, w], sides multiples of 16, to a mask logit of text-line cores [b, 1, h/4, w/4]."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(Conv(1, 16, 3, 2), Conv(16, 32, 3, 2))
+        self.stage1 = Residual(32)
+        self.down1 = Conv(32, 48, 3, 2)
+        self.stage2 = Residual(48)
+        self.down2 = Conv(48, 64, 3, 2)
+        self.stage3 = nn.Sequential(Residual(64), Residual(64))
+        self.lateral1 = nn.Conv2d(32, 32, 1)
+        self.lateral2 = nn.Conv2d(48, 32, 1)
+        self.top = nn.Conv2d(64, 32, 1)
+        self.mix = Residual(32)
+        self.out = nn.Conv2d(32, 1, 1)
+
+    def forward(self, x):
+        x = (x - 0.5) / 0.25
+        s4 = self.stage1(self.stem(x))
+        s8 = self.stage2(self.down1(s4))
+        s16 = self.stage3(self.down2(s8))
+        up = F.interpolate(self.top(s16), scale_factor=2.0, mode="nearest") + self.lateral2(s8)
+        up = F.interpolate(up, scale_factor=2.0, mode="nearest") + self.lateral1(s4)
+        return self.out(self.mix(up))
+
+
+class Reader(nn.Module):
+    """Strips [b, 1, 32, w], each normalised by its mean and deviation, to log-probabilities [b, w/4, characters + 1].
+
+    Class 0 is the CTC blank.
+    """
+
+    def __init__(self, characters):
+        super().__init__()
+        self.stem = nn.Sequential(Conv(1, 32, 3, 2), Conv(32, 64, 3, 2))
+        self.stage1 = nn.Sequential(Residual(64), Residual(64))
+        self.down1 = Conv(64, 112, 3, (2, 1))
+        self.stage2 = nn.Sequential(Residual(112), Residual(112))
+        self.down2 = Conv(112, 176, 3, (2, 1))
+        self.stage3 = Residual(176)
+        self.collapse = Conv(176, 192, (2, 1), (2, 1), 0)
+        self.blocks = nn.ModuleList([Block(192), Block(192)])
+        self.norm = nn.LayerNorm(192)
+        self.out = nn.Linear(192, characters + 1)
+
+    def forward(self, x):
+        x = self.down1(self.stage1(self.stem(x)))
+        x = self.collapse(self.stage3(self.down2(self.stage2(x))))
+        x = x[:, :, 0].transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        return self.out(self.norm(x))
+
+
+class RmsNorm(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x):
+        return F.rms_norm(x, (x.shape[-1],), self.weight, 1e-5)
+
+
+def rotate(x, positions):
+    """Rotary embedding, halves convention, theta 10000. x: [b, heads, n, d]."""
+    half = x.shape[-1] // 2
+    frequency = 10000.0 ** (-torch.arange(half, dtype=torch.float32) / half)
+    angle = positions.float()[..., None] * frequency
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    a, b = x[..., :half], x[..., half:]
+    return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
+
+
+class DecoderLayer(nn.Module):
+    def __init__(self, dim, ffn):
+        super().__init__()
+        self.heads = dim // 32
+        self.self_norm = RmsNorm(dim)
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+        self.cross_norm = RmsNorm(dim)
+        self.cross_q, self.cross_k, self.cross_v, self.cross_o = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+        self.ffn_norm = RmsNorm(dim)
+        self.gate, self.up = nn.Linear(dim, ffn, bias=False), nn.Linear(dim, ffn, bias=False)
+        self.down = nn.Linear(ffn, dim, bias=False)
+
+    def split(self, x):
+        return x.view(x.shape[0], x.shape[1], self.heads, 32).transpose(1, 2)
+
+    def forward(self, x, memory, memory_mask):
+        merge = lambda y: y.transpose(1, 2).flatten(2)
+        positions = torch.arange(x.shape[1])
+        y = self.self_norm(x)
+        q, k, v = self.split(self.q_proj(y)), self.split(self.k_proj(y)), self.split(self.v_proj(y))
+        y = F.scaled_dot_product_attention(rotate(q, positions), rotate(k, positions), v, is_causal=True)
+        x = x + self.o_proj(merge(y))
+        q = self.split(self.cross_q(self.cross_norm(x)))
+        k, v = self.split(self.cross_k(memory)), self.split(self.cross_v(memory))
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=memory_mask)
+        x = x + self.cross_o(merge(y))
+        y = self.ffn_norm(x)
+        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+
+class Fusion(nn.Module):
+    """Things become memory tokens: [b, n, 192] glimpses and [b, n, 8] positions to [b, n + 1, 192].
+
+    The first token says whether there is print on the page.
+    """
+
+    def __init__(self, dim=192):
+        super().__init__()
+        self.glimpse = nn.Linear(Tower.DIM, dim)
+        self.position = nn.Linear(8, dim)
+        self.order = nn.Parameter(torch.randn(MAX_THINGS, dim) * 0.5)
+        self.page = nn.Parameter(torch.randn(2, dim) * 0.5)
+
+    def forward(self, glimpses, positions, has_print):
+        n = glimpses.shape[1]
+        things = self.glimpse(glimpses) + self.position(positions) + self.order[:n]
+        return torch.cat([self.page[has_print][:, None], things], 1)
+
+
+def position_features(cx, cy, w, h):
+    """What fusion is told of a box given as fractions of the picture: [..., 8]."""
+    parts = [cx, cy, w, h, torch.sin(math.pi * cx), torch.sin(math.pi * cy), torch.cos(math.pi * cx), torch.cos(math.pi * cy)]
+    return torch.stack(parts, -1)
+
+
+class Decoder(nn.Module):
+    """Token ids [b, n] and memory [b, m, 192] to logits [b, n, vocabulary]; the embedding is the head."""
+
+    def __init__(self, vocabulary, dim=192, layers=4, ffn=384):
+        super().__init__()
+        self.embed = nn.Embedding(vocabulary, dim)
+        nn.init.normal_(self.embed.weight, std=0.05)
+        self.memory_norm = RmsNorm(dim)
+        self.layers = nn.ModuleList([DecoderLayer(dim, ffn) for _ in range(layers)])
+        self.norm = RmsNorm(dim)
+
+    def forward(self, ids, memory, memory_mask):
+        memory = self.memory_norm(memory)
+        mask = memory_mask[:, None, None, :]
+        x = self.embed(ids)
+        for layer in self.layers:
+            x = layer(x, memory, mask)
+        return self.norm(x) @ self.embed.weight.T
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+if __name__ == "__main__":
+    parts = {"tower": Tower(), "things": Things(), "lines": Lines(), "reader": Reader(230), "fusion": Fusion(), "decoder": Decoder(1536)}
+    for name, module in parts.items():
+        print(f"{name:8} {parameters(module):9,}")
+    print(f"{'all':8} {sum(map(parameters, parts.values())):9,}")
