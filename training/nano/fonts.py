@@ -5,7 +5,7 @@
 
 import json
 import subprocess
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from fontTools.ttLib import TTCollection, TTFont
@@ -70,7 +70,7 @@ def faces(held_out=False):
     return chosen
 
 
-@cache
+@lru_cache(6000)
 def load(path, index, size):
     return ImageFont.truetype(path, size, index=index, layout_engine=ImageFont.Layout.BASIC)
 

@@ -126,7 +126,11 @@ class Things(nn.Module):
 
 
 class Lines(nn.Module):
-    """Grey [b, 1, h, w], sides multiples of 16, to a mask logit of text-line cores [b, 1, h/4, w/4]."""
+    """Grey [b, 1, h, w] in 0..1, sides multiples of 16, to [b, 2, h/4, w/4].
+
+    Channel 0 is the logit of a text line's core (the middle half of its cap band), channel 1 the line's cap
+    height there, as log2 of pixels over 16.
+    """
 
     def __init__(self):
         super().__init__()
@@ -140,7 +144,7 @@ class Lines(nn.Module):
         self.lateral2 = nn.Conv2d(48, 32, 1)
         self.top = nn.Conv2d(64, 32, 1)
         self.mix = Residual(32)
-        self.out = nn.Conv2d(32, 1, 1)
+        self.out = nn.Conv2d(32, 2, 1)
 
     def forward(self, x):
         x = (x - 0.5) / 0.25
