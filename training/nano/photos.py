@@ -11,7 +11,8 @@ CACHE = Path(__file__).parent.parent / "cache" / "photos"
 
 @cache
 def colours(split):
-    """All photographs of a split as u8 RGB, the longer side at most 900 pixels."""
+    """All photographs of a split as u8 RGB, the longer side at most 900 pixels; whatever is not training is evaluation."""
+    split = "train" if split == "train" else "eval"
     folder = CACHE / split
     if not folder.exists():
         folder.mkdir(parents=True)

@@ -108,7 +108,7 @@ def shadow(rng, canvas, cx, cy, size):
 
 def put(rng, canvas, cx, cy, size, split="train", plain=False, chosen=None):
     """Draws one thing; returns it or None."""
-    sprite, label, hue = chosen or things.pick(rng, split)
+    sprite, label, hue = chosen or things.pick(rng, split, small=size < SMALL)
     if hue < 0 and not plain:
         sprite = things.restyle(rng, sprite)
     if not plain:
@@ -135,12 +135,13 @@ def contrast_ok(canvas, cx, cy, size, sprite):
 
 def choose(rng, canvas, cx, cy, size, split, **kinds):
     for _ in range(6):
-        chosen = things.pick(rng, split, **kinds)
+        chosen = things.pick(rng, split, small=size < SMALL, **kinds)
         if contrast_ok(canvas, cx, cy, size, chosen[0]):
             break
     return chosen
 
 
+SMALL = 72  # things below this many pixels are drawn from half-size artwork
 PLACES = {"left": (0.2, 0.5), "right": (0.8, 0.5), "top": (0.5, 0.2), "bottom": (0.5, 0.8), "middle": (0.5, 0.5)}
 
 
@@ -219,6 +220,8 @@ def write(rng, canvas, held_out=False, area=None, size=None, angle=None, text=No
 
 def crop(rng, side, split="train"):
     """One thing as a glimpse shows it: (u8 RGB [side, side, 3], class, colour)."""
+    if split == "train" and rng.random() < 0.03:
+        return nothing(rng, side), things.UNTAUGHT, -1
     density = rng.uniform(0.42, 1.35)
     n = int(side * density)
     canvas = np.ascontiguousarray(backdrop(rng, n, n, split))

@@ -29,8 +29,22 @@ RGB = {"red": [(220, 30, 35), (180, 20, 30), (240, 60, 50)], "orange": [(245, 13
 
 
 @cache
-def sprites():
-    return np.load(ART / "sprites.npy", mmap_mode="r")
+def sprites(small=False):
+    """All drawings, RGBA [n, 128, 128, 4], or [n, 64, 64, 4] for things that will be small anyway."""
+    if not small:
+        return np.load(ART / "sprites.npy", mmap_mode="r")
+    path = ART / "sprites64.npy"
+    if not path.exists():
+        half = np.lib.format.open_memmap(str(path) + ".tmp", "w+", np.uint8, (len(sprites()), 64, 64, 4))
+        for i, image in enumerate(sprites()):
+            image = image.astype(np.float32)
+            image[..., :3] *= image[..., 3:]
+            image = image.reshape(64, 2, 64, 2, 4).mean((1, 3))
+            image[..., :3] /= np.maximum(image[..., 3:], 1e-3)
+            half[i] = np.clip(image + 0.5, 0, 255)
+        half.flush()
+        Path(str(path) + ".tmp").rename(path)
+    return np.load(path, mmap_mode="r")
 
 
 @cache
@@ -134,12 +148,12 @@ def restyle(rng, image):
     return image
 
 
-def pick(rng, split="train", untaught=0.06, shapes=0.12):
+def pick(rng, split="train", untaught=0.06, shapes=0.12, small=False):
     """A random thing: (RGBA sprite, class, colour or -1). Mirror images count as the same thing."""
     roll = rng.random()
     if roll < shapes:
         name, colour = rng.choice(SHAPES), rng.randrange(len(COLOURS))
-        return shape(rng, name, COLOURS[colour], 128), len(CONCEPTS) + SHAPES.index(name), colour
+        return shape(rng, name, COLOURS[colour], 64 if small else 128), len(CONCEPTS) + SHAPES.index(name), colour
     if roll < shapes + untaught:
         found = drawings("untaught-train" if split == "train" else "untaught-eval")
         label = UNTAUGHT
@@ -148,7 +162,7 @@ def pick(rng, split="train", untaught=0.06, shapes=0.12):
         label = rng.randrange(len(CONCEPTS))
         while label not in found:
             label = rng.randrange(len(CONCEPTS))
-    image = np.array(sprites()[rng.choice(rng.choice(found[label]))])
+    image = np.array(sprites(small)[rng.choice(rng.choice(found[label]))])
     return image, label, -1
 
 

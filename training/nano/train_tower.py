@@ -17,6 +17,8 @@ from .model import GLANCE, GLIMPSE, Things, Tower
 from .stage import RUNS, Stage
 
 CELLS = GLANCE // 8
+SMALL, FULL_FROM = 64, 0.6  # the side of early glimpses, and the part of the time after which they are of full size
+FREEZE_FROM = 0.75
 
 
 class Naming(nn.Module):
@@ -32,17 +34,18 @@ class Naming(nn.Module):
 
 
 class Pictures(torch.utils.data.IterableDataset):
-    """Batches of glimpses and of glances in turn."""
+    """Batches of glimpses of a side and of glances in turn."""
 
-    def __init__(self, seed, glimpses=40, glances=6, per_glance=2):
-        self.seed, self.glimpses, self.glances, self.per_glance = seed, glimpses, glances, per_glance
+    def __init__(self, seed, side, glances=6, per_glance=4):
+        self.seed, self.side, self.glances, self.per_glance = seed, side, glances, per_glance
+        self.glimpses = 64 if side <= 64 else 40
 
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed * 1000 + 17 + (info.id if info else 0))
         while True:
             for _ in range(self.per_glance):
-                batch = [scenes.crop(rng, GLIMPSE) for _ in range(self.glimpses)]
+                batch = [scenes.crop(rng, self.side) for _ in range(self.glimpses)]
                 yield ("glimpse", torch.from_numpy(np.stack([b[0] for b in batch])), torch.tensor([b[1] for b in batch]), torch.tensor([b[2] for b in batch]))
             batch = [scenes.scene(rng, GLANCE) for _ in range(self.glances)]
             heat, boxes = zip(*(targets(s) for s in batch))
@@ -101,14 +104,17 @@ def accuracy(tower, naming, split, count=500):
 
 def main():
     tower, finder, naming = Tower().to(memory_format=torch.channels_last), Things(), Naming()
-    stage = Stage("tower", {"tower": tower, "things": finder, "naming": naming}, rate=2e-3, decay=0.03)
-    batches = iter(torch.utils.data.DataLoader(Pictures(stage.step + 1), batch_size=None, num_workers=1, prefetch_factor=8))
-    frozen = False
+    stage = Stage("tower", {"tower": tower, "things": finder, "naming": naming}, rate=3e-3, decay=0.03)
+    batches, side, frozen = None, 0, False
     while stage.running():
         part = stage.spent / (60 * stage.options.minutes)
-        if part > 0.7 and not frozen:
+        if part > FREEZE_FROM and not frozen:
             frozen = True
             freeze_norms(tower), freeze_norms(finder)
+        wanted = SMALL if part < FULL_FROM else GLIMPSE
+        if side != wanted:  # most is learned from small glimpses, which cost half as much
+            side = wanted
+            batches = iter(torch.utils.data.DataLoader(Pictures(stage.step + 1, side), batch_size=None, num_workers=1, prefetch_factor=8))
         kind, images, first, second = next(batches)
         if kind == "glimpse":
             with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -120,7 +126,7 @@ def main():
                 loss = loss + 0.5 * F.cross_entropy(colour[coloured], second[coloured]) * coloured.float().mean() * 4
             stage.update(loss, len(images), naming=loss, right=(label.argmax(1) == first).float().mean())
         else:
-            if part < 0.1:
+            if part < 0.05:
                 continue
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 out = finder(*tower(as_input(images))).float()

@@ -1,0 +1,147 @@
+"""Stage 4: fusion and decoder learn to answer. `python -m nano.train_answer --minutes 20`.
+
+The tower is done by then, so its glimpse vectors of many single things are kept in a bank, and scenes are
+composed of vectors: as many as one likes, at no cost in pixels.
+"""
+
+import random
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from . import questions, scenes, things, tokenizer
+from .model import GLIMPSE, MAX_THINGS, Decoder, Fusion, Tower, position_features
+from .stage import RUNS, Stage
+from .train_tower import as_input
+
+BANK = RUNS / "bank.pt"
+
+
+def tower():
+    net = Tower().to(memory_format=torch.channels_last)
+    net.load_state_dict(torch.load(RUNS / "tower.pt")["modules"]["tower"])
+    return net.eval()
+
+
+@torch.no_grad()
+def build_bank(count, seed=0, split="train", batch=64):
+    """Glimpse vectors of random things, with classes and colours; nothing at all counts as untaught."""
+    net, rng = tower(), random.Random(seed)
+    vectors, labels, colours = [], [], []
+    while sum(map(len, vectors)) < count:
+        made = []
+        for _ in range(batch):
+            made.append((scenes.nothing(rng, GLIMPSE, split), things.UNTAUGHT, -1) if rng.random() < 0.04 else scenes.crop(rng, GLIMPSE, split))
+        vectors.append(net.glimpse(as_input(torch.from_numpy(np.stack([m[0] for m in made])))))
+        labels += [m[1] for m in made]
+        colours += [m[2] for m in made]
+    return {"vectors": torch.cat(vectors), "labels": torch.tensor(labels), "colours": torch.tensor(colours)}
+
+
+class Bank:
+    def __init__(self, data):
+        self.vectors, self.labels, self.colours = data["vectors"].numpy(), data["labels"].tolist(), data["colours"].tolist()
+        self.by_label = {}
+        for i, label in enumerate(self.labels):
+            self.by_label.setdefault(label, []).append(i)
+        self.noise = 0.12 * self.vectors.std(0)
+
+    def pick(self, rng):
+        roll = rng.random()
+        if roll < 0.14:
+            label = len(things.CONCEPTS) + rng.randrange(len(things.SHAPES))
+        elif roll < 0.21:
+            label = things.UNTAUGHT
+        else:
+            label = rng.randrange(len(things.CONCEPTS))
+        return self.another(rng, label) if label in self.by_label else self.pick(rng)
+
+    def another(self, rng, label):
+        return rng.choice(self.by_label[label])
+
+
+def compose(rng, bank):
+    """A made-up scene: facts, vectors and boxes, left to right, and whether there is print."""
+    count = rng.choices(range(10), (7, 30, 20, 15, 9, 6, 5, 4, 2, 2))[0]
+    spots = scenes.positions(rng, count, "free")
+    repeated = bank.pick(rng) if rng.random() < 0.4 else None
+    chosen = []
+    for x, y, side in spots:
+        i = bank.another(rng, bank.labels[repeated]) if repeated is not None and rng.random() < 0.7 else bank.pick(rng)
+        w, h = side * rng.uniform(0.5, 1), side * rng.uniform(0.5, 1)
+        if rng.random() < 0.5:
+            w = h = side
+        chosen.append((i, x + rng.gauss(0, 0.01), y + rng.gauss(0, 0.01), w, h))
+    chosen.sort(key=lambda c: (c[1], c[2]))
+    found = [questions.Fact(bank.labels[i], bank.colours[i], x, y) for i, x, y, _, _ in chosen]
+    generator = np.random.default_rng(rng.getrandbits(32))
+    vectors = np.stack([bank.vectors[c[0]] for c in chosen]) if chosen else np.zeros((0, Tower.DIM), np.float32)
+    vectors = vectors + generator.standard_normal(vectors.shape, dtype=np.float32) * bank.noise * rng.choice((0, 1, 1, 2))
+    return found, vectors, [c[1:] for c in chosen], rng.random() < 0.25
+
+
+class Dialogues(torch.utils.data.IterableDataset):
+    """Batches of (ids, where the answer is, vectors, positions, memory mask, has print)."""
+
+    def __init__(self, seed, batch=64):
+        self.seed, self.batch = seed, batch
+
+    def __iter__(self):
+        info = torch.utils.data.get_worker_info()
+        rng = random.Random(self.seed * 1000 + 41 + (info.id if info else 0))
+        torch.set_num_threads(1)
+        bank, t = Bank(torch.load(BANK)), tokenizer.load()
+        q, a, end = (t.token_to_id(s) for s in ("<q>", "<a>", "<end>"))
+        while True:
+            rows = []
+            for _ in range(self.batch * 8):
+                found, vectors, boxes, has_print = compose(rng, bank)
+                question, answer = questions.any_question(rng, found, has_print)
+                head, tail = [q, *t.encode(question, add_special_tokens=False).ids, a], [*t.encode(answer).ids, end]
+                rows.append((head, tail, vectors, boxes, has_print))
+            rows.sort(key=lambda r: len(r[0]) + len(r[1]))
+            batches = [rows[i:i + self.batch] for i in range(0, len(rows), self.batch)]
+            rng.shuffle(batches)
+            for batch in batches:
+                yield collate(batch)
+
+
+def collate(batch):
+    longest = max(len(h) + len(t) for h, t, *_ in batch)
+    most = max(1, max(len(v) for _, _, v, _, _ in batch))
+    ids, target = torch.zeros(len(batch), longest, dtype=torch.long), torch.full((len(batch), longest), -100)
+    vectors, boxes = torch.zeros(len(batch), most, Tower.DIM), torch.zeros(len(batch), most, 4)
+    mask = torch.zeros(len(batch), most + 1, dtype=torch.bool)
+    for i, (head, tail, v, b, _) in enumerate(batch):
+        ids[i, :len(head) + len(tail)] = torch.tensor(head + tail)
+        target[i, len(head) - 1:len(head) + len(tail) - 1] = torch.tensor(tail)
+        if len(v):
+            vectors[i, :len(v)], boxes[i, :len(b)] = torch.from_numpy(v), torch.tensor(b)
+        mask[i, :len(v) + 1] = True
+    features = position_features(*boxes.unbind(-1))
+    return ids, target, vectors, features, mask, torch.tensor([int(r[4]) for r in batch])
+
+
+def main():
+    fusion, decoder = Fusion(), Decoder(tokenizer.SIZE)
+    stage = Stage("answer", {"fusion": fusion, "decoder": decoder}, rate=3e-3, decay=0.02)
+    if not BANK.exists() or stage.options.fresh:
+        print("building the bank", flush=True)
+        torch.save(build_bank(50_000), BANK)
+        stage.start += 0
+    batches = iter(torch.utils.data.DataLoader(Dialogues(stage.step + 1), batch_size=None, num_workers=1, prefetch_factor=8))
+    while stage.running():
+        ids, target, vectors, features, mask, has_print = next(batches)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = decoder(ids, fusion(vectors, features, has_print), mask)
+        at = target >= 0
+        logits = logits[at].float()
+        loss = F.cross_entropy(logits, target[at], label_smoothing=0.02)
+        right = (logits.argmax(-1) == target[at]).float().mean()
+        stage.update(loss, len(ids), loss=loss, right=right)
+    torch.save({k: m.state_dict() for k, m in stage.modules.items()}, RUNS / "answer.done.pt")
+
+
+if __name__ == "__main__":
+    main()
