@@ -1,0 +1,206 @@
+//! What every executor promises: each task once, panics passed on, no dead locks.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tiny_vlm_tensor::{Executor, Inline};
+
+fn executors() -> Vec<(&'static str, Arc<dyn Executor>)> {
+    let inline: Arc<dyn Executor> = Arc::new(Inline);
+    [("inline", inline)].into_iter().chain(pools()).chain(rayons()).collect()
+}
+
+#[cfg(feature = "threads")]
+fn pools() -> Vec<(&'static str, Arc<dyn Executor>)> {
+    use tiny_vlm_tensor::{Pool, PoolOptions};
+
+    let plain = [("pool of 1", 1), ("pool of 2", 2), ("pool of 3", 3), ("pool of 7", 7)]
+        .map(|(name, threads)| (name, PoolOptions::new(threads)));
+    let eager = [("sleeping pool", Duration::ZERO), ("watching pool", Duration::from_millis(1))]
+        .map(|(name, spin)| (name, PoolOptions { threads: 3, spin }));
+    let start = |(name, options)| -> (_, Arc<dyn Executor>) { (name, Arc::new(Pool::with_options(options))) };
+    plain.into_iter().chain(eager).map(start).collect()
+}
+
+#[cfg(not(feature = "threads"))]
+fn pools() -> Vec<(&'static str, Arc<dyn Executor>)> {
+    Vec::new()
+}
+
+#[cfg(feature = "rayon")]
+fn rayons() -> Vec<(&'static str, Arc<dyn Executor>)> {
+    vec![("rayon", Arc::new(tiny_vlm_tensor::Rayon::current()))]
+}
+
+#[cfg(not(feature = "rayon"))]
+fn rayons() -> Vec<(&'static str, Arc<dyn Executor>)> {
+    Vec::new()
+}
+
+fn run_and_count(executor: &dyn Executor, tasks: usize) -> Vec<usize> {
+    let counts: Vec<AtomicUsize> = (0..tasks).map(|_| AtomicUsize::new(0)).collect();
+    executor.run(tasks, &|task| {
+        counts[task].fetch_add(1, Ordering::Relaxed);
+    });
+    counts.into_iter().map(AtomicUsize::into_inner).collect()
+}
+
+#[test]
+fn every_task_runs_exactly_once() {
+    for (name, executor) in executors() {
+        for tasks in [0, 1, 2, 3, 16, 17, 1000] {
+            for _ in 0..20 {
+                assert!(
+                    run_and_count(&*executor, tasks).iter().all(|&count| count == 1),
+                    "{name}, {tasks} tasks"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn many_small_regions_in_a_row() {
+    for (name, executor) in executors() {
+        let sum = AtomicUsize::new(0);
+        for _ in 0..5000 {
+            executor.run(3, &|task| {
+                sum.fetch_add(task, Ordering::Relaxed);
+            });
+        }
+        assert_eq!(sum.into_inner(), 5000 * 3, "{name}");
+    }
+}
+
+#[test]
+fn regions_with_pauses_between_them_wake_sleeping_workers() {
+    for (name, executor) in executors() {
+        for pause in [0, 10, 60, 200, 1000] {
+            for _ in 0..20 {
+                std::thread::sleep(Duration::from_micros(pause));
+                assert!(run_and_count(&*executor, 8).iter().all(|&count| count == 1), "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_panic_reaches_the_caller_and_the_executor_goes_on() {
+    for (name, executor) in executors() {
+        for culprit in [0, 1, 40, 99] {
+            let panic = catch_unwind(AssertUnwindSafe(|| {
+                executor.run(100, &|task| {
+                    if task == culprit {
+                        std::panic::panic_any(culprit);
+                    }
+                });
+            }));
+            assert_eq!(*panic.unwrap_err().downcast_ref::<usize>().unwrap(), culprit, "{name}");
+            assert!(run_and_count(&*executor, 10).iter().all(|&count| count == 1), "{name}");
+        }
+    }
+}
+
+#[test]
+fn when_every_task_panics_one_panic_arrives() {
+    for (name, executor) in executors() {
+        for _ in 0..20 {
+            let panic =
+                catch_unwind(AssertUnwindSafe(|| executor.run(8, &|task| std::panic::panic_any(task))));
+            assert!(panic.unwrap_err().is::<usize>(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn tasks_may_run_tasks() {
+    for (name, executor) in executors() {
+        let sum = AtomicUsize::new(0);
+        executor.run(6, &|_| {
+            executor.run(5, &|_| {
+                executor.run(4, &|_| {
+                    sum.fetch_add(1, Ordering::Relaxed);
+                });
+            });
+        });
+        assert_eq!(sum.into_inner(), 6 * 5 * 4, "{name}");
+    }
+}
+
+#[test]
+fn threads_that_share_an_executor_do_not_wait_for_each_other() {
+    for (name, executor) in executors() {
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        assert!(run_and_count(&*executor, 9).iter().all(|&count| count == 1), "{name}");
+                    }
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn executors_coexist_and_nest_in_each_other() {
+    let executors = executors();
+    let sum = AtomicUsize::new(0);
+    for (_, outer) in &executors {
+        outer.run(4, &|_| {
+            for (_, inner) in &executors {
+                inner.run(4, &|_| {
+                    sum.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+        });
+    }
+    assert_eq!(sum.into_inner(), 16 * executors.len() * executors.len());
+}
+
+#[cfg(feature = "threads")]
+mod pools {
+    use std::collections::HashSet;
+    use std::sync::Mutex;
+    use std::thread::ThreadId;
+
+    use tiny_vlm_tensor::Pool;
+
+    use super::*;
+
+    #[test]
+    fn a_pool_of_one_has_no_workers() {
+        let pool = Pool::new(1);
+        assert_eq!(pool.threads(), 1);
+        pool.run(10, &|_| assert_eq!(std::thread::current().name(), std::thread::current().name()));
+        assert_eq!(threads_of(&pool).len(), 1);
+    }
+
+    #[test]
+    fn long_tasks_are_shared_by_all_threads() {
+        let pool = Pool::new(3);
+        assert_eq!(pool.threads(), 3);
+        assert_eq!(threads_of(&pool).len(), 3);
+    }
+
+    #[test]
+    fn pools_come_and_go() {
+        for round in 0..50 {
+            let pool = Pool::new(4);
+            if round % 2 == 0 {
+                pool.run(4, &|_| ());
+            }
+        }
+    }
+
+    fn threads_of(pool: &Pool) -> HashSet<ThreadId> {
+        let seen = Mutex::new(HashSet::new());
+        pool.run(30, &|_| {
+            seen.lock().unwrap().insert(std::thread::current().id());
+            std::thread::sleep(Duration::from_millis(3));
+        });
+        seen.into_inner().unwrap()
+    }
+}
