@@ -6,7 +6,7 @@
 use std::fmt;
 
 use crate::exif::{self, Orientation};
-use crate::{ImageError, Limits};
+use crate::{ImageError, Limits, webp_header};
 
 /// The file formats that are read. Which one a file has is decided by its first bytes, never by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -87,7 +87,7 @@ impl Header {
         let read = match format {
             Format::Png => png(bytes),
             Format::Jpeg => jpeg(bytes),
-            Format::WebP => webp(bytes),
+            Format::WebP => webp_header::read(bytes),
             Format::Gif => gif(bytes),
             Format::Bmp => bmp(bytes),
         };
@@ -123,7 +123,7 @@ impl Header {
 }
 
 /// Width, height and orientation; `None` where the file ends too early.
-type Found = Option<Result<(u64, u64, Option<Orientation>), ImageError>>;
+pub(crate) type Found = Option<Result<(u64, u64, Option<Orientation>), ImageError>>;
 
 pub(crate) fn be16(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(at..at.checked_add(2)?)?.try_into().ok()?))
@@ -139,11 +139,6 @@ pub(crate) fn le16(bytes: &[u8], at: usize) -> Option<u16> {
 
 pub(crate) fn le32(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-
-fn le24(bytes: &[u8], at: usize) -> Option<u32> {
-    let b = bytes.get(at..at.checked_add(3)?)?;
-    Some(u32::from(b[0]) | u32::from(b[1]) << 8 | u32::from(b[2]) << 16)
 }
 
 /// Chunks of `length, type, data, checksum`; the first is `IHDR`, EXIF is in `eXIf`.
@@ -215,47 +210,6 @@ fn jpeg(bytes: &[u8]) -> Found {
         Some((width, height)) => Ok((width, height, orientation)),
         None => Err(ImageError::broken(Format::Jpeg, "a scan before any frame header")),
     })
-}
-
-/// RIFF chunks of `type, length, data, padding to even`.
-fn webp(bytes: &[u8]) -> Found {
-    let mut size = None;
-    let mut orientation = None;
-    let mut at: usize = 12;
-    while let (Some(kind), Some(length)) = (bytes.get(at..at + 4), le32(bytes, at + 4)) {
-        let data = at + 8;
-        match kind {
-            b"VP8X" if size.is_none() => {
-                size = Some((u64::from(le24(bytes, data + 4)?) + 1, u64::from(le24(bytes, data + 7)?) + 1));
-            }
-            b"VP8 " if size.is_none() => {
-                if bytes.get(data + 3..data + 6)? != [0x9d, 0x01, 0x2a] {
-                    return Some(Err(ImageError::broken(Format::WebP, "no key frame")));
-                }
-                let side = |at| Some(u64::from(le16(bytes, at)? & 0x3fff));
-                size = Some((side(data + 6)?, side(data + 8)?));
-            }
-            b"VP8L" if size.is_none() => {
-                if *bytes.get(data)? != 0x2f {
-                    return Some(Err(ImageError::broken(Format::WebP, "no lossless signature")));
-                }
-                let bits = le32(bytes, data + 1)?;
-                size = Some((u64::from(bits & 0x3fff) + 1, u64::from((bits >> 14) & 0x3fff) + 1));
-            }
-            b"EXIF" if orientation.is_none() => {
-                let end = usize::try_from(length).ok().and_then(|n| data.checked_add(n));
-                orientation = end.and_then(|end| bytes.get(data..end)).and_then(exif::orientation);
-            }
-            _ => {}
-        }
-        let padded = usize::try_from(length).ok().and_then(|n| n.checked_add(n & 1));
-        match padded.and_then(|n| data.checked_add(n)) {
-            Some(next) => at = next,
-            None => break,
-        }
-    }
-    let (width, height) = size?;
-    Some(Ok((width, height, orientation)))
 }
 
 /// The canvas, grown where the first frame reaches beyond it.

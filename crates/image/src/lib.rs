@@ -30,6 +30,7 @@ mod passes;
 mod raster;
 mod resize;
 mod warp;
+mod webp_header;
 
 pub use colour::{Alpha, DeepGrey};
 pub use decode::Options;

@@ -4,8 +4,8 @@ use crate::ImageError;
 
 /// What a picture may be at most. Checked against the bytes and the header, before any pixel is decoded.
 ///
-/// With a picture of `p` pixels within the limits, decoding holds at most `3 p` bytes of result and, while it runs,
-/// `8 p` more (a progressive JPEG keeps its coefficients, a WebP its planes; PNG, BMP and GIF need `p` or less).
+/// A picture of `p` pixels becomes `3 p` bytes. While it is decoded, no more than `16 p` bytes are held in all, and only
+/// WebP comes near that: PNG, BMP and GIF hold `4 p` or less, JPEG `5 p`, progressive JPEG `11 p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
