@@ -21,6 +21,10 @@ use super::{Executor, Inline};
 /// How long a worker watches before it sleeps: longer than the pauses within a decoding step.
 const SPIN: Duration = Duration::from_micros(50);
 
+/// How long a thread watches before it lets others have the processor in between. On a machine that is busy otherwise
+/// the one it waits for may be among them.
+const POLITE_AFTER: Duration = Duration::from_micros(10);
+
 /// Looks at the gate between two looks at the clock.
 const LOOKS: u32 = 32;
 
@@ -311,8 +315,12 @@ impl Shared {
                 }
                 std::hint::spin_loop();
             }
-            if watching_since.get_or_insert_with(Instant::now).elapsed() >= self.spin {
+            let watched = watching_since.get_or_insert_with(Instant::now).elapsed();
+            if watched >= self.spin {
                 return None;
+            }
+            if watched >= POLITE_AFTER {
+                std::thread::yield_now();
             }
         }
     }
