@@ -92,3 +92,81 @@ impl fmt::Debug for OutputBuffer {
             .finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_outputs_stay_on_the_heap() {
+        for len in [0, 1, 1000] {
+            let mut output = OutputBuffer::new(len, 1000).unwrap();
+            assert!(!output.is_spilled());
+            assert_eq!(output.len(), len);
+            assert!(output.iter().all(|&byte| byte == 0));
+            output.fill(7);
+        }
+    }
+
+    #[test]
+    fn impossible_sizes_are_errors() {
+        assert!(matches!(OutputBuffer::new(usize::MAX, usize::MAX), Err(MemoryError::TooLarge { .. })));
+    }
+
+    #[cfg(all(feature = "mmap", any(unix, windows)))]
+    mod spilled {
+        use super::*;
+        use std::path::{Path, PathBuf};
+
+        /// A folder for one test, gone with it.
+        struct Folder(PathBuf);
+
+        impl Folder {
+            fn new(name: &str) -> Folder {
+                let folder =
+                    std::env::temp_dir().join(format!("tiny-vlm-output-{}-{name}", std::process::id()));
+                std::fs::create_dir_all(&folder).unwrap();
+                Folder(folder)
+            }
+
+            fn files(&self) -> usize {
+                std::fs::read_dir(&self.0).unwrap().count()
+            }
+        }
+
+        impl Drop for Folder {
+            fn drop(&mut self) {
+                let _ = std::fs::remove_dir_all(&self.0);
+            }
+        }
+
+        #[test]
+        fn large_outputs_are_spilled_and_behave_the_same() {
+            let mut output = OutputBuffer::new(300_000, 1000).unwrap();
+            assert!(output.is_spilled());
+            assert_eq!(output.len(), 300_000);
+            assert!(output.iter().all(|&byte| byte == 0));
+            assert_eq!(output.as_ptr().addr() % crate::ALIGNMENT, 0);
+            for (index, byte) in output.iter_mut().enumerate() {
+                *byte = index as u8;
+            }
+            assert!(output.iter().enumerate().all(|(index, &byte)| byte == index as u8));
+        }
+
+        #[test]
+        fn the_file_is_gone_when_the_output_is() {
+            let folder = Folder::new("gone");
+            let outputs: Vec<_> = (0..5).map(|_| OutputBuffer::spilled(&folder.0, 70_000).unwrap()).collect();
+            // Where a file can lose its name at once, nothing is left even if the process dies now.
+            assert_eq!(folder.files(), if cfg!(unix) { 0 } else { outputs.len() });
+            drop(outputs);
+            assert_eq!(folder.files(), 0);
+        }
+
+        #[test]
+        fn a_folder_that_is_not_there_is_an_error() {
+            let error = OutputBuffer::spilled(Path::new("/no/such/folder"), 10).unwrap_err();
+            assert!(error.to_string().contains("/no/such/folder"), "{error}");
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Buffers that many threads share, kept for the next request of about the same size.
 //!
-//! Requests are rounded up to a size class, and what is given back waits under its class and element type. Idle
-//! memory never exceeds a byte budget and never waits longer than a time to live; what has waited longest goes first.
+//! Requests are rounded up to a size class, and what is given back waits under its class and element type. A request
+//! takes what waits under its own class, or else a block of less than twice the size, or else new memory. Idle memory
+//! never exceeds a byte budget and never waits longer than a time to live; what has waited longest goes first.
 
 use std::any::TypeId;
 use std::collections::{HashMap, VecDeque};
@@ -101,8 +102,6 @@ pub struct PoolStats {
     pub hits: u64,
     /// Requests that had to allocate.
     pub misses: u64,
-    /// Requests that did not reach the allocator: the hits, and requests for nothing.
-    pub allocations_avoided: u64,
     /// Blocks given back to the system because of the budget or their age.
     pub evictions: u64,
     /// Bytes of all blocks that are lent.
@@ -116,14 +115,17 @@ pub struct PoolStats {
 }
 
 impl PoolStats {
-    /// Hits by requests for memory; one before the first.
+    /// The share of requests served from idle memory; one before the first. Requests for nothing are not counted.
     pub fn hit_ratio(&self) -> f64 {
-        ratio(self.hits, self.hits + self.misses)
+        match self.hits + self.misses {
+            0 => 1.0,
+            requests => self.hits as f64 / requests as f64,
+        }
     }
 
-    /// The share of requests that did not reach the allocator; one before the first.
-    pub fn avoided_ratio(&self) -> f64 {
-        ratio(self.allocations_avoided, self.allocations_avoided + self.misses)
+    /// Allocations that the pool made unnecessary: one for each hit.
+    pub fn allocations_avoided(&self) -> u64 {
+        self.hits
     }
 
     /// Bytes held, lent and waiting.
@@ -140,10 +142,6 @@ impl PoolStats {
     }
 }
 
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
-}
-
 impl BufferPool {
     /// An empty pool.
     pub fn new(options: PoolOptions) -> Self {
@@ -155,15 +153,14 @@ impl BufferPool {
     pub fn take<T: Pod>(&self, len: usize) -> Result<PooledBuffer<T>, MemoryError> {
         let requested = bytes_of::<T>(len)?;
         if requested == 0 {
-            self.shared.lock().counts.allocations_avoided += 1;
             return Ok(PooledBuffer { block: Block::empty(), len, lease: None, element: PhantomData });
         }
         let class = SizeClass::holding(requested)
             .ok_or(MemoryError::TooLarge { len, element_bytes: size_of::<T>() })?;
-        let key = Key { class, element: TypeId::of::<T>() };
-        let block = match self.shared.take_idle(key, requested) {
-            Some(block) => block,
-            None => self.shared.allocate(class, requested)?,
+        let wanted = Key { class, element: TypeId::of::<T>() };
+        let (key, block) = match self.shared.take_idle(wanted, requested) {
+            Some(found) => found,
+            None => (wanted, self.shared.allocate(class, requested)?),
         };
         let lease = Some(Lease { pool: Arc::clone(&self.shared), key, requested });
         Ok(PooledBuffer { block, len, lease, element: PhantomData })
@@ -217,22 +214,24 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_idle(&self, key: Key, requested: usize) -> Option<Block> {
+    /// An idle block for `requested` bytes that were wanted under `key`, and the key it goes back to.
+    fn take_idle(&self, wanted: Key, requested: usize) -> Option<(Key, Block)> {
         let now = (self.options.now)();
         let mut state = self.lock();
         let expired = state.remove_expired(now, self.options.time_to_live);
-        // The newest is the one most likely still in the processor's cache.
-        let idle = state.idle.get_mut(&key).and_then(VecDeque::pop_back);
-        if let Some(idle) = &idle {
+        let found = state.take_newest(wanted).map(|block| (wanted, block)).or_else(|| {
+            let larger = wanted.class.somewhat_larger().map(|class| Key { class, ..wanted });
+            larger.into_iter().find_map(|key| state.take_newest(key).map(|block| (key, block)))
+        });
+        if let Some((_, block)) = &found {
             state.counts.hits += 1;
-            state.counts.allocations_avoided += 1;
-            state.counts.idle_bytes -= idle.block.bytes();
-            state.lend(idle.block.bytes(), requested);
+            state.counts.idle_bytes -= block.bytes();
+            state.lend(block.bytes(), requested);
         }
         drop(state);
         // Freeing may be slow, so it waits until the lock is open.
         drop(expired);
-        idle.map(|idle| idle.block)
+        found
     }
 
     fn allocate(&self, class: SizeClass, requested: usize) -> Result<Block, MemoryError> {
@@ -266,6 +265,11 @@ impl Shared {
 }
 
 impl State {
+    /// Removes the block of `key` that came back last, the one most likely still in the processor's cache.
+    fn take_newest(&mut self, key: Key) -> Option<Block> {
+        self.idle.get_mut(&key)?.pop_back().map(|idle| idle.block)
+    }
+
     fn lend(&mut self, bytes: usize, requested: usize) {
         self.counts.requested_bytes += requested;
         self.counts.in_use_bytes += bytes;

@@ -17,6 +17,12 @@ impl SizeClass {
         Some(SizeClass { bytes: least.checked_next_multiple_of(step)? })
     }
 
+    /// The next larger classes, up to less than twice this one.
+    pub(crate) fn somewhat_larger(self) -> impl Iterator<Item = SizeClass> {
+        let next = |class: &SizeClass| SizeClass::holding(class.bytes.checked_add(1)?);
+        std::iter::successors(next(&self), next).take_while(move |class| class.bytes / 2 < self.bytes)
+    }
+
     /// Bytes of a block of this class.
     pub(crate) fn bytes(self) -> usize {
         self.bytes
@@ -37,5 +43,13 @@ mod tests {
             assert_eq!(SizeClass::holding(class.bytes()).unwrap(), class);
         }
         assert!(SizeClass::holding(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn larger_classes_stay_below_twice_the_size() {
+        let larger = |bytes| SizeClass::holding(bytes).unwrap().somewhat_larger().map(SizeClass::bytes);
+        assert_eq!(larger(1000).collect::<Vec<_>>(), [1280, 1536, 1792]);
+        assert_eq!(larger(1700).collect::<Vec<_>>(), [2048, 2560, 3072]);
+        assert_eq!(larger(usize::MAX / 2 + 2).count(), 2, "then sizes end");
     }
 }
