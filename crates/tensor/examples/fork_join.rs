@@ -14,10 +14,9 @@ fn main() {
     time("inline", &Inline, threads);
     #[cfg(feature = "threads")]
     {
-        use tiny_vlm_tensor::{Pool, PoolOptions};
+        use tiny_vlm_tensor::Pool;
         time("pool", &Pool::new(threads), threads);
-        let options = PoolOptions { threads, spin: Duration::ZERO };
-        time("pool that never watches", &Pool::with_options(options), threads);
+        time("pool that never watches", &Pool::with_spin(threads, Duration::ZERO), threads);
     }
     #[cfg(feature = "rayon")]
     time("rayon", &tiny_vlm_tensor::Rayon::current(), threads);

@@ -48,11 +48,11 @@ mod workspace;
 pub use clock::{Clock, SystemClock};
 pub use context::Context;
 pub use error::TensorError;
+#[cfg(feature = "threads")]
+pub use executor::Pool;
 #[cfg(feature = "rayon")]
 pub use executor::Rayon;
 pub use executor::{Executor, Inline, default_threads};
-#[cfg(feature = "threads")]
-pub use executor::{Pool, PoolOptions};
 pub use progress::{Progress, Silent};
 pub use stop::{Stop, Stopped};
 pub use tensor::Tensor;

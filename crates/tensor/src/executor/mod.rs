@@ -12,7 +12,7 @@ mod rayon;
 pub use self::rayon::Rayon;
 pub use inline::Inline;
 #[cfg(feature = "threads")]
-pub use pool::{Pool, PoolOptions};
+pub use pool::Pool;
 #[cfg(feature = "threads")]
 pub use quota::default_threads;
 

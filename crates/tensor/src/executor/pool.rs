@@ -36,31 +36,6 @@ const CALLER_SLEEPS: usize = 1 << 17;
 const SHUT_DOWN: usize = 1 << 18;
 const REGION: usize = 1 << 19;
 
-/// How many threads a [`Pool`] has, and how eagerly they wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolOptions {
-    /// Threads in all, the calling one among them.
-    pub threads: usize,
-    /// How long a thread watches for work before it sleeps; zero under a quota, where watching uses up time that the
-    /// work needs.
-    pub spin: Duration,
-}
-
-impl PoolOptions {
-    /// `threads` threads, which watch for work for a while where each of them can have a processor to itself.
-    pub fn new(threads: usize) -> Self {
-        let crowded = cpu_quota().is_some() || threads > default_threads();
-        PoolOptions { threads, spin: if crowded { Duration::ZERO } else { SPIN } }
-    }
-}
-
-impl Default for PoolOptions {
-    /// As many threads as [`default_threads`] says.
-    fn default() -> Self {
-        Self::new(default_threads())
-    }
-}
-
 /// Runs tasks on the calling thread and on workers of its own, which end with it.
 ///
 /// Pools are independent of each other. While one thread runs tasks, whoever else asks the same pool, be it another
@@ -71,15 +46,18 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of `threads` threads, the calling one among them; see [`PoolOptions::new`].
+    /// A pool of `threads` threads, the calling one among them, which watch for work for a while where each of them can
+    /// have a processor to itself. Under a quota they do not: watching would use up time that the work needs.
     pub fn new(threads: usize) -> Self {
-        Self::with_options(PoolOptions::new(threads))
+        let crowded = cpu_quota().is_some() || threads > default_threads();
+        Self::with_spin(threads, if crowded { Duration::ZERO } else { SPIN })
     }
 
-    /// A pool as described. When the system refuses a thread, the pool makes do with those it has.
-    pub fn with_options(options: PoolOptions) -> Self {
-        let shared = Arc::new(Shared::new(options.spin));
-        let workers = (1..options.threads.min(JOINED))
+    /// A pool of `threads` threads that watch for work for the time `spin` before they sleep. When the system refuses a
+    /// thread, the pool makes do with those it has.
+    pub fn with_spin(threads: usize, spin: Duration) -> Self {
+        let shared = Arc::new(Shared::new(spin));
+        let workers = (1..threads.min(JOINED))
             .map_while(|number| {
                 let shared = Arc::clone(&shared);
                 let name = format!("tiny-vlm-{number}");
