@@ -36,9 +36,9 @@ class Naming(nn.Module):
 class Pictures(torch.utils.data.IterableDataset):
     """Batches of glimpses of a side and of glances in turn."""
 
-    def __init__(self, seed, side, glances=6, per_glance=4):
+    def __init__(self, seed, side, glances=6, per_glance=8):
         self.seed, self.side, self.glances, self.per_glance = seed, side, glances, per_glance
-        self.glimpses = 64 if side <= 64 else 40
+        self.glimpses = 32
 
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
@@ -104,7 +104,7 @@ def accuracy(tower, naming, split, count=500):
 
 def main():
     tower, finder, naming = Tower().to(memory_format=torch.channels_last), Things(), Naming()
-    stage = Stage("tower", {"tower": tower, "things": finder, "naming": naming}, rate=3e-3, decay=0.03)
+    stage = Stage("tower", {"tower": tower, "things": finder, "naming": naming}, rate=2e-3, decay=0.03)
     batches, side, frozen = None, 0, False
     while stage.running():
         part = stage.spent / (60 * stage.options.minutes)
@@ -136,7 +136,7 @@ def main():
                 t = torch.tensor(where)
                 at = out[t[:, 0].long(), 1:, t[:, 1].long(), t[:, 2].long()]
                 loss = loss + (at - t[:, 3:]).abs().sum(1).mean() * 0.5
-            stage.update(loss, 0, finding=loss)
+            stage.update(0.3 * loss, 0, finding=loss)
         if stage.step % 1500 == 0:
             print(f"step {stage.step}: named, trained art {accuracy(tower, naming, 'train'):.4f}, other art {accuracy(tower, naming, 'eval-art'):.4f}", flush=True)
             if frozen:
