@@ -187,6 +187,29 @@ mod pools {
     }
 
     #[test]
+    fn panics_that_panic_when_dropped_do_no_harm() {
+        struct Bomb;
+
+        impl Drop for Bomb {
+            fn drop(&mut self) {
+                panic!("dropped");
+            }
+        }
+
+        let pool = Pool::new(3);
+        for _ in 0..50 {
+            let panic = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(3, &|_| {
+                    std::thread::sleep(Duration::from_micros(100));
+                    std::panic::panic_any(Bomb);
+                });
+            }));
+            std::mem::forget(panic.unwrap_err().downcast::<Bomb>());
+        }
+        assert!(run_and_count(&pool, 10).iter().all(|&count| count == 1));
+    }
+
+    #[test]
     fn pools_come_and_go() {
         for round in 0..50 {
             let pool = Pool::new(4);
@@ -196,11 +219,17 @@ mod pools {
         }
     }
 
+    /// The threads that take part while there is work for as many as the pool has, or for three seconds.
     fn threads_of(pool: &Pool) -> HashSet<ThreadId> {
         let seen = Mutex::new(HashSet::new());
-        pool.run(30, &|_| {
-            seen.lock().unwrap().insert(std::thread::current().id());
-            std::thread::sleep(Duration::from_millis(3));
+        pool.run(1000, &|_| {
+            let mut seen = seen.lock().unwrap();
+            seen.insert(std::thread::current().id());
+            let missing = seen.len() < pool.threads();
+            drop(seen);
+            if missing {
+                std::thread::sleep(Duration::from_millis(3));
+            }
         });
         seen.into_inner().unwrap()
     }

@@ -226,7 +226,16 @@ impl Shared {
         // What a panic leaves behind is only looked at by the caller, who gets the panic too.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             self.next_task.0.store(region.tasks, Ordering::Relaxed);
-            lock(&self.panic).get_or_insert(panic);
+            self.keep_first(panic);
+        }
+    }
+
+    fn keep_first(&self, panic: Box<dyn Any + Send>) {
+        let mut first = lock(&self.panic);
+        match *first {
+            None => *first = Some(panic),
+            // Dropping what a task panicked with may panic again, and this thread must leave the region in order.
+            Some(_) => std::mem::forget(panic),
         }
     }
 
