@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::colour::{Alpha, DeepGrey};
 use crate::{Format, Header, ImageError, Limits, Raster};
 
-/// How a file becomes an [`Image`].
+/// How a file becomes an [`Image`](crate::Image).
 ///
 /// The default is what a person would see: turned upright, on white. [`Options::pillow`] is what the reference image
 /// processors get from `Image.open(..)` and `convert("RGB")`.
