@@ -1,4 +1,75 @@
-//! Builds, tests, lints and benches the workspace.
+//! Builds, tests, lints and benches the workspace: `cargo xtask help` lists what it does.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod bench;
+mod check;
+mod ci;
+mod cross;
+mod lint;
+mod package;
+mod shell;
+mod size;
+mod test;
+mod workspace;
+
+use anyhow::{Result, bail};
+use lexopt::{Arg, Parser};
+use std::process::ExitCode;
+use workspace::Workspace;
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  lint                      format, clippy, docs, layers, unsafe, file sizes, dependencies, fixtures, licences
+  test [-p CRATE]...        every test and doctest of the host
+       [--isa LEVEL|all]    the kernel crates' tests with TINY_VLM_ISA lowered to LEVEL, or to each level here
+       [--target aarch64]   the kernel crates' tests for 64-bit Arm, emulated
+       [--target wasm32]    the kernel crates' tests as WebAssembly in Node, with simd128 and with relaxed SIMD
+  check [--target T|all]    the library crates checked for another target (default wasm32-unknown-unknown)
+  bench [ARGUMENT]...       the criterion benchmarks; arguments go to them, a name filters
+  package                   every crate to be published, packed and built from its package, nothing uploaded
+  size                      the embedded model within its limits of bytes and parameters
+  ci [--skip S,..]          all of the above but bench, as CI runs it; names of steps as listed by `ci --list`
+     [--only S,..]
+";
+
+fn main() -> ExitCode {
+    match command(Parser::from_env()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn command(mut parser: Parser) -> Result<()> {
+    let name = match parser.next()? {
+        None | Some(Arg::Long("help") | Arg::Short('h')) => "help".to_owned(),
+        Some(Arg::Value(name)) => name.to_string_lossy().into_owned(),
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    let workspace = Workspace::load()?;
+    match name.as_str() {
+        "lint" => no_more(parser).and_then(|()| lint::run(&workspace)),
+        "test" => test::command(&workspace, parser),
+        "check" => check::command(&workspace, parser),
+        "bench" => bench::command(&workspace, parser),
+        "package" => no_more(parser).and_then(|()| package::run(&workspace)),
+        "size" => no_more(parser).and_then(|()| size::run(&workspace)),
+        "ci" => ci::command(&workspace, parser),
+        "help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("there is no command `{other}`; `cargo xtask help` lists them"),
+    }
+}
+
+/// Refuses arguments after a command that takes none.
+fn no_more(mut parser: Parser) -> Result<()> {
+    match parser.next()? {
+        None => Ok(()),
+        Some(arg) => Err(arg.unexpected().into()),
+    }
+}

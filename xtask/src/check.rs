@@ -1,0 +1,50 @@
+//! `cargo xtask check`: the library crates compile for targets that nothing here can run.
+
+use crate::cross;
+use crate::shell;
+use crate::workspace::Workspace;
+use anyhow::{Result, ensure};
+use lexopt::{Arg, Parser, ValueExt as _};
+
+pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
+
+/// What the libraries are promised to build for, beside the host.
+const TARGETS: &[&str] = &[
+    BROWSER,
+    "aarch64-unknown-linux-gnu",
+    "aarch64-apple-darwin",
+    "aarch64-apple-ios",
+    "aarch64-linux-android",
+    "x86_64-pc-windows-gnu",
+];
+
+pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
+    let mut target = BROWSER.to_owned();
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("target") => target = parser.value()?.string()?,
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    if target == "all" {
+        return all(workspace);
+    }
+    ensure!(TARGETS.contains(&target.as_str()), "no such target; there are all, {}", TARGETS.join(", "));
+    run(workspace, &target)
+}
+
+pub(crate) fn all(workspace: &Workspace) -> Result<()> {
+    TARGETS.iter().try_for_each(|target| run(workspace, target))
+}
+
+/// A browser has neither threads nor files to map, so there the libraries are built without default features.
+fn run(workspace: &Workspace, target: &str) -> Result<()> {
+    let check = || cross::cargo(workspace, "check", target, "");
+    let libraries = workspace.libraries().flat_map(|package| ["--package", &package.name]);
+    if target != BROWSER {
+        return shell::run(check()?.args(["--quiet", "--lib"]).args(libraries));
+    }
+    shell::run(check()?.args(["--quiet", "--lib", "--no-default-features"]).args(libraries))?;
+    let umbrella = ["--no-default-features", "--package", "tiny-vlm", "--features", "embedded-model"];
+    shell::run(check()?.args(["--quiet", "--lib"]).args(umbrella))
+}

@@ -1,0 +1,120 @@
+//! `cargo xtask test`: the tests, on the host, at each of its instruction sets, and on emulated targets.
+
+use crate::cross;
+use crate::shell;
+use crate::workspace::Workspace;
+use anyhow::{Result, bail, ensure};
+use lexopt::{Arg, Parser, ValueExt as _};
+use std::process::Command;
+
+/// The crates whose code differs from one instruction set to another.
+const KERNEL_CRATES: &[&str] = &["tiny-vlm-simd", "tiny-vlm-kernels", "tiny-vlm-quant"];
+/// What else may behave otherwise on another processor: layout, alignment, atomics, mapped files.
+const ARM_CRATES: &[&str] = &["tiny-vlm-memory", "tiny-vlm-tensor"];
+
+pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
+    let (mut target, mut isa, mut packages) = (None, None, Vec::new());
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("target") => target = Some(parser.value()?.string()?),
+            Arg::Long("isa") => isa = Some(parser.value()?.string()?),
+            Arg::Short('p') | Arg::Long("package") => packages.push(parser.value()?.string()?),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    match (target.as_deref(), isa.as_deref()) {
+        (None, None) => host(workspace, &packages),
+        (None, Some("all")) => every_level(workspace),
+        (None, Some(level)) => at_level(workspace, level),
+        (Some("aarch64"), None) => aarch64(workspace),
+        (Some("wasm32"), None) => wasm32(workspace),
+        (Some(_), Some(_)) => bail!("--isa and --target do not go together"),
+        (Some(other), None) => bail!("there are tests for the targets aarch64 and wasm32, not for `{other}`"),
+    }
+}
+
+/// Every test and doctest of the host; with nextest, which runs tests of several crates at once, if it is there.
+pub(crate) fn host(workspace: &Workspace, packages: &[String]) -> Result<()> {
+    let cargo = |arguments: &[&str]| -> Command {
+        let mut command = shell::cargo();
+        command.current_dir(&workspace.root).args(arguments);
+        if packages.is_empty() {
+            command.arg("--workspace");
+        }
+        command.args(packages.iter().flat_map(|name| ["--package", name]));
+        command
+    };
+    if shell::find("cargo-nextest").is_none() {
+        return shell::run(&mut cargo(&["test"]));
+    }
+    shell::run(&mut cargo(&["nextest", "run", "--no-tests", "pass"]))?;
+    shell::run(&mut cargo(&["test", "--doc"]))
+}
+
+/// The names `TINY_VLM_ISA` takes on this machine, lowest first.
+fn levels() -> Vec<&'static str> {
+    let mut levels = vec!["scalar"];
+    #[cfg(target_arch = "x86_64")]
+    {
+        let has = |level, there: bool| there.then_some(level);
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        levels.extend(has("avx2", avx2));
+        levels.extend(has("avxvnni", is_x86_feature_detected!("avxvnni")));
+        levels.extend(has("avx512", is_x86_feature_detected!("avx512f")));
+        levels.extend(has("avx512vnni", is_x86_feature_detected!("avx512vnni")));
+        levels.extend(has("avx512bf16", is_x86_feature_detected!("avx512bf16")));
+    }
+    #[cfg(target_arch = "aarch64")]
+    levels.extend(["neon", "dotprod", "i8mm"]);
+    levels
+}
+
+pub(crate) fn every_level(workspace: &Workspace) -> Result<()> {
+    levels().into_iter().try_for_each(|level| at_level(workspace, level))
+}
+
+fn at_level(workspace: &Workspace, level: &str) -> Result<()> {
+    let known = levels();
+    ensure!(known.contains(&level), "this machine's levels are {}, not `{level}`", known.join(", "));
+    shell::run(
+        shell::cargo()
+            .current_dir(&workspace.root)
+            .env("TINY_VLM_ISA", level)
+            .args(["test", "--quiet", "--lib", "--tests"])
+            .args(packages(KERNEL_CRATES)),
+    )
+}
+
+pub(crate) fn aarch64(workspace: &Workspace) -> Result<()> {
+    for tool in ["aarch64-linux-gnu-gcc", "qemu-aarch64-static"] {
+        let install = "`apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static`";
+        ensure!(shell::find(tool).is_some(), "there is no {tool}: {install}");
+    }
+    let runner = "qemu-aarch64-static -cpu max -L /usr/aarch64-linux-gnu";
+    shell::run(
+        cross::cargo(workspace, "test", cross::ARM_LINUX, "")?
+            .env(cross::variable(cross::ARM_LINUX, "RUNNER"), runner)
+            .args(["--quiet", "--lib", "--tests"])
+            .args(packages(ARM_CRATES))
+            .args(packages(KERNEL_CRATES)),
+    )
+}
+
+/// Under WASI, which has a stdout and files for the test harness; the code under test is the browser's.
+pub(crate) fn wasm32(workspace: &Workspace) -> Result<()> {
+    ensure!(shell::find("node").is_some(), "there is no node: install Node 20 or later");
+    let runner = format!("node --no-warnings {}", workspace.root.join("xtask/wasi.mjs").display());
+    for features in ["+simd128", "+simd128,+relaxed-simd"] {
+        shell::run(
+            cross::cargo(workspace, "test", cross::WASI, &format!("-C target-feature={features}"))?
+                .env(cross::variable(cross::WASI, "RUNNER"), &runner)
+                .args(["--quiet", "--lib", "--tests"])
+                .args(packages(KERNEL_CRATES)),
+        )?;
+    }
+    Ok(())
+}
+
+fn packages(names: &'static [&str]) -> impl Iterator<Item = &'static str> {
+    names.iter().flat_map(|name| ["--package", name])
+}
