@@ -215,6 +215,20 @@ pub trait Isa: Copy + Send + Sync + 'static {
         self.bits(self.select(number, zero, self.select(infinite, zero, ones)))
     }
 
+    /// Reads an array.
+    #[inline(always)]
+    fn load_array(self, src: &[f32; LANES]) -> Self::F32 {
+        // SAFETY: an array of 16 values is valid for reading them.
+        unsafe { self.load(src.as_ptr()) }
+    }
+
+    /// Writes to an array.
+    #[inline(always)]
+    fn store_array(self, dst: &mut [f32; LANES], x: Self::F32) {
+        // SAFETY: an array of 16 values is valid for writing them.
+        unsafe { self.store(dst.as_mut_ptr(), x) }
+    }
+
     /// Reads a slice of at most 16 values; the other lanes are zero.
     ///
     /// # Panics

@@ -1,0 +1,295 @@
+//! What is done to a product before it is written: `residual + scale · (act(sum + bias) ∘ gate)`.
+
+use tiny_vlm_simd::{Isa, LANES, Op};
+
+use crate::math;
+use crate::output::OutMut;
+
+/// The function between two linear maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Activation {
+    /// The identity.
+    #[default]
+    None,
+    /// `max(x, 0)`
+    Relu,
+    /// `x·Φ(x)`, exact (by the error function) to 1e-6.
+    Gelu,
+    /// The hyperbolic-tangent approximation of GELU.
+    GeluTanh,
+    /// `x·sigmoid(x)`
+    Silu,
+    /// `1 / (1 + e⁻ˣ)`
+    Sigmoid,
+    /// `x·relu6(x + 3) / 6`
+    HardSwish,
+}
+
+/// A row-major matrix that is read, its rows `stride` elements apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Rows<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    stride: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// A matrix of `rows` times `columns`.
+    ///
+    /// # Panics
+    /// If it does not fit the slice.
+    pub fn new(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        let needed = if rows == 0 { Some(0) } else { (rows - 1).checked_mul(stride).map(|n| n + columns) };
+        assert!(
+            needed.is_some_and(|n| n <= data.len()),
+            "{rows}x{columns} at stride {stride} does not fit {} elements",
+            data.len()
+        );
+        Rows { data, rows, columns, stride }
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> [usize; 2] {
+        [self.rows, self.columns]
+    }
+
+    /// Elements from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The elements, from the first row's first.
+    pub fn data(&self) -> &'a [f32] {
+        self.data
+    }
+
+    /// One row.
+    pub fn row(&self, i: usize) -> &'a [f32] {
+        assert!(i < self.rows, "row {i} of {}", self.rows);
+        &self.data[i * self.stride..][..self.columns]
+    }
+}
+
+/// What is added at the end.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Residual<'a> {
+    /// Nothing.
+    #[default]
+    None,
+    /// A matrix of the output's shape.
+    Add(Rows<'a>),
+    /// What the output held before: `x += f(x)`.
+    Output,
+}
+
+/// What is done to a product before it is written: `residual + scale · (act(sum + bias) ∘ gate)`.
+///
+/// ```
+/// use tiny_vlm_kernels::{Activation, Epilogue};
+///
+/// let bias = [0.5, -0.5];
+/// let epilogue = Epilogue { bias: Some(&bias), activation: Activation::Gelu, ..Epilogue::default() };
+/// assert!(epilogue.fits(7, 2).is_ok());
+/// assert_eq!(epilogue.fits(7, 3).unwrap_err(), "bias of 2 for an output of 7x3");
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue<'a> {
+    /// Added to each column.
+    pub bias: Option<&'a [f32]>,
+    /// Applied to the sum.
+    pub activation: Activation,
+    /// A matrix of the output's shape that the activation is multiplied by (gated units).
+    pub gate: Option<Rows<'a>>,
+    /// A factor for each column (layer scale).
+    pub scale: Option<&'a [f32]>,
+    /// Added last.
+    pub residual: Residual<'a>,
+}
+
+impl<'a> Epilogue<'a> {
+    /// Nothing but a bias.
+    pub fn bias(bias: &'a [f32]) -> Self {
+        Epilogue { bias: Some(bias), ..Epilogue::default() }
+    }
+
+    /// Whether each part fits an output of this shape; if not, the words that say which does not.
+    pub fn fits(&self, rows: usize, columns: usize) -> Result<(), String> {
+        let vector = |name: &str, v: Option<&[f32]>| match v {
+            Some(v) if v.len() != columns => {
+                Err(format!("{name} of {} for an output of {rows}x{columns}", v.len()))
+            }
+            _ => Ok(()),
+        };
+        let matrix = |name: &str, m: Option<Rows<'_>>| match m {
+            Some(m) if m.shape() != [rows, columns] => {
+                Err(format!("{name} of {}x{} for an output of {rows}x{columns}", m.rows, m.columns))
+            }
+            _ => Ok(()),
+        };
+        vector("bias", self.bias)?;
+        vector("scale", self.scale)?;
+        matrix("gate", self.gate)?;
+        match self.residual {
+            Residual::Add(m) => matrix("residual", Some(m)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the sum is written as it is.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.bias.is_none()
+            && self.activation == Activation::None
+            && self.gate.is_none()
+            && self.scale.is_none()
+            && matches!(self.residual, Residual::None)
+    }
+}
+
+pub(crate) trait Function: Copy {
+    fn apply<I: Isa>(self, isa: I, x: I::F32) -> I::F32;
+}
+
+macro_rules! functions {
+    ($($name:ident: |$isa:ident, $x:ident| $body:expr;)*) => {
+        $(
+            #[derive(Clone, Copy)]
+            pub(crate) struct $name;
+            impl Function for $name {
+                #[inline(always)]
+                fn apply<I: Isa>(self, $isa: I, $x: I::F32) -> I::F32 {
+                    $body
+                }
+            }
+        )*
+    };
+}
+
+functions! {
+    Identity: |_isa, x| x;
+    Relu: |isa, x| isa.max(isa.splat(0.0), x);
+    Gelu: |isa, x| math::gelu(isa, x);
+    GeluTanh: |isa, x| math::gelu_tanh(isa, x);
+    Silu: |isa, x| math::silu(isa, x);
+    Sigmoid: |isa, x| math::sigmoid(isa, x);
+    HardSwish: |isa, x| {
+        let inner = isa.max(isa.splat(0.0), isa.add(x, isa.splat(3.0)));
+        isa.mul(isa.mul(x, isa.splat(1.0 / 6.0)), isa.min(isa.splat(6.0), inner))
+    };
+}
+
+/// Runs `$body` with `$f` the function of an activation.
+macro_rules! with_function {
+    ($activation:expr, $f:ident => $body:expr) => {
+        match $activation {
+            Activation::None => {
+                let $f = crate::epilogue::Identity;
+                $body
+            }
+            Activation::Relu => {
+                let $f = crate::epilogue::Relu;
+                $body
+            }
+            Activation::Gelu => {
+                let $f = crate::epilogue::Gelu;
+                $body
+            }
+            Activation::GeluTanh => {
+                let $f = crate::epilogue::GeluTanh;
+                $body
+            }
+            Activation::Silu => {
+                let $f = crate::epilogue::Silu;
+                $body
+            }
+            Activation::Sigmoid => {
+                let $f = crate::epilogue::Sigmoid;
+                $body
+            }
+            Activation::HardSwish => {
+                let $f = crate::epilogue::HardSwish;
+                $body
+            }
+        }
+    };
+}
+
+pub(crate) use with_function;
+
+/// Takes sums from a buffer through the epilogue to the output.
+pub(crate) struct Finish<'a, 'b> {
+    /// The sums: `rows` rows, `from_stride` apart, whole vectors readable.
+    pub(crate) from: *const f32,
+    pub(crate) from_stride: usize,
+    /// Where they go; only `columns` are written.
+    pub(crate) to: *mut f32,
+    pub(crate) to_stride: usize,
+    /// The place of the first in the whole output.
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) epilogue: &'b Epilogue<'a>,
+}
+
+impl Op for Finish<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        with_function!(self.epilogue.activation, f => self.each(isa, f))
+    }
+}
+
+impl Finish<'_, '_> {
+    #[inline(always)]
+    fn each<I: Isa, F: Function>(&self, isa: I, f: F) {
+        let ep = self.epilogue;
+        for r in 0..self.rows {
+            for c in (0..self.columns).step_by(LANES) {
+                let n = (self.columns - c).min(LANES);
+                let (row, column) = (self.row + r, self.column + c);
+                // SAFETY: whoever made this checked that the epilogue fits the whole output, of which `row` and
+                // `column .. column + n` are a part, and that buffer and output have these rows and columns.
+                unsafe {
+                    let mut x = isa.load(self.from.add(r * self.from_stride + c));
+                    if let Some(bias) = ep.bias {
+                        x = isa.add(x, isa.load_first(bias.as_ptr().add(column), n));
+                    }
+                    x = f.apply(isa, x);
+                    if let Some(gate) = ep.gate {
+                        let at = gate.data.as_ptr().add(row * gate.stride + column);
+                        x = isa.mul(x, isa.load_first(at, n));
+                    }
+                    if let Some(scale) = ep.scale {
+                        x = isa.mul(x, isa.load_first(scale.as_ptr().add(column), n));
+                    }
+                    let to = self.to.add(r * self.to_stride + c);
+                    match ep.residual {
+                        Residual::None => {}
+                        Residual::Add(m) => {
+                            let at = m.data.as_ptr().add(row * m.stride + column);
+                            x = isa.add(isa.load_first(at, n), x);
+                        }
+                        Residual::Output => x = isa.add(isa.load_first(to, n), x),
+                    }
+                    isa.store_first(to, n, x);
+                }
+            }
+        }
+    }
+}
+
+/// Checks that an epilogue fits the whole output that a rectangle is part of.
+///
+/// # Panics
+/// If it does not: operators check with [`Epilogue::fits`] before they come here.
+pub(crate) fn check(epilogue: &Epilogue<'_>, out: &OutMut<'_>) {
+    let reaches = |v: Option<&[f32]>| v.is_none_or(|v| v.len() >= out.columns().end);
+    assert!(reaches(epilogue.bias) && reaches(epilogue.scale), "epilogue vector shorter than the output");
+    let covers = |m: &Rows<'_>| m.rows >= out.rows().end && m.columns >= out.columns().end;
+    assert!(epilogue.gate.as_ref().is_none_or(covers), "gate smaller than the output");
+    if let Residual::Add(m) = &epilogue.residual {
+        assert!(covers(m), "residual smaller than the output");
+    }
+}

@@ -1,0 +1,247 @@
+//! Packed weights: the layouts, packing into them and reading back.
+//!
+//! A matrix of N output channels by K is cut into **panels of 16 channels**, and a panel into **steps of 64
+//! bytes** (16 lanes of 4 bytes; of 2 for f16) along K, so that every product loads one vector of weights and
+//! one broadcast word of activations a step, whatever the type and the instruction set:
+//!
+//! | id | type | panel | a step holds |
+//! |---|---|---|---|
+//! | `f32-n16` | f32 | `[N/16][K][16]` | one value of 16 channels |
+//! | `bf16-n16k2` | bf16 | `[N/16][K/2][16][2]` | two |
+//! | `f16-n16` | f16 | `[N/16][K][16]` | one, in 32 bytes |
+//! | `s8-n16k4` | s8 | `[N/16][K/4][16][4]` | four |
+//!
+//! N and K are padded with zeros. All of them serve matrix-vector and matrix-matrix products alike, at every
+//! level: a file of packed weights fits every machine.
+
+use tiny_vlm_simd::LANES;
+
+/// Channels of a panel.
+pub const PANEL: usize = LANES;
+
+/// How packed weights are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Layout {
+    /// f32 in `[N/16][K][16]`.
+    F32,
+    /// bf16 in `[N/16][K/2][16][2]`.
+    Bf16,
+    /// f16 in `[N/16][K][16]`.
+    F16,
+    /// s8 in `[N/16][K/4][16][4]`.
+    S8,
+}
+
+impl Layout {
+    /// The name that a file of packed weights carries.
+    pub fn id(self) -> &'static str {
+        match self {
+            Layout::F32 => "f32-n16",
+            Layout::Bf16 => "bf16-n16k2",
+            Layout::F16 => "f16-n16",
+            Layout::S8 => "s8-n16k4",
+        }
+    }
+
+    /// The layout of this name.
+    pub fn from_id(id: &str) -> Option<Layout> {
+        [Layout::F32, Layout::Bf16, Layout::F16, Layout::S8].into_iter().find(|l| l.id() == id)
+    }
+
+    /// Values of K in a step.
+    pub fn group(self) -> usize {
+        match self {
+            Layout::F32 | Layout::F16 => 1,
+            Layout::Bf16 => 2,
+            Layout::S8 => 4,
+        }
+    }
+
+    /// Elements of the packed form of an N×K matrix, or nothing where that overflows.
+    pub fn len(self, n: usize, k: usize) -> Option<usize> {
+        let k = k.checked_next_multiple_of(self.group())?;
+        n.checked_next_multiple_of(PANEL)?.checked_mul(k)
+    }
+
+    /// Where an element of the matrix lies in the packed form.
+    #[inline]
+    pub fn position(self, k: usize, row: usize, column: usize) -> usize {
+        let group = self.group();
+        let steps = k.div_ceil(group);
+        let (panel, lane) = (row / PANEL, row % PANEL);
+        ((panel * steps + column / group) * PANEL + lane) * group + column % group
+    }
+}
+
+/// A packed matrix of weights, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Packed<'a, T> {
+    data: &'a [T],
+    layout: Layout,
+    n: usize,
+    k: usize,
+}
+
+impl<'a, T: Element> Packed<'a, T> {
+    /// Takes packed data of an N×K matrix. Only its length can be checked: an unrelated slice of this length gives
+    /// meaningless products, but no others.
+    pub fn new(data: &'a [T], n: usize, k: usize) -> Option<Self> {
+        let fits = T::LAYOUT.len(n, k) == Some(data.len());
+        fits.then_some(Packed { data, layout: T::LAYOUT, n, k })
+    }
+
+    /// Output channels.
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    /// Values of each channel.
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// How it is laid out.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The packed values.
+    pub fn data(&self) -> &'a [T] {
+        self.data
+    }
+
+    /// Steps of a panel along K.
+    pub(crate) fn steps(&self) -> usize {
+        self.k.div_ceil(self.layout.group())
+    }
+
+    /// One value.
+    ///
+    /// # Panics
+    /// If it is outside.
+    pub fn get(&self, row: usize, column: usize) -> T {
+        assert!(row < self.n && column < self.k, "({row}, {column}) of {}x{}", self.n, self.k);
+        self.data[self.layout.position(self.k, row, column)]
+    }
+}
+
+/// A type that weights are packed in.
+pub trait Element: Copy + Default + Send + Sync + 'static {
+    /// Its layout.
+    const LAYOUT: Layout;
+}
+
+impl Element for f32 {
+    const LAYOUT: Layout = Layout::F32;
+}
+impl Element for half::bf16 {
+    const LAYOUT: Layout = Layout::Bf16;
+}
+impl Element for half::f16 {
+    const LAYOUT: Layout = Layout::F16;
+}
+impl Element for i8 {
+    const LAYOUT: Layout = Layout::S8;
+}
+
+/// Packs an N×K matrix whose rows begin `stride` elements apart.
+///
+/// # Panics
+/// If `src` is too short or `dst` is not of the packed length.
+pub fn pack<T: Element>(src: &[T], n: usize, k: usize, stride: usize, dst: &mut [T]) {
+    assert!(n == 0 || k == 0 || src.len() >= (n - 1) * stride + k, "source of {} for {n}x{k}", src.len());
+    assert_eq!(T::LAYOUT.len(n, k), Some(dst.len()), "packed length of {n}x{k}");
+    let group = T::LAYOUT.group();
+    let panel_len = k.div_ceil(group) * group * PANEL;
+    if panel_len == 0 {
+        return;
+    }
+    for (p, panel) in dst.chunks_exact_mut(panel_len).enumerate() {
+        let rows = (n - p * PANEL).min(PANEL);
+        for (s, step) in panel.chunks_exact_mut(PANEL * group).enumerate() {
+            let columns = (k - s * group).min(group);
+            for (lane, values) in step.chunks_exact_mut(group).enumerate() {
+                if lane < rows {
+                    let from = &src[(p * PANEL + lane) * stride + s * group..][..columns];
+                    values[..columns].copy_from_slice(from);
+                    values[columns..].fill(T::default());
+                } else {
+                    values.fill(T::default());
+                }
+            }
+        }
+    }
+}
+
+/// Packs the transpose: `src` is K×N, as the values of attention come. Only for layouts of one value a step.
+///
+/// # Panics
+/// If `src` is too short, `dst` is not of the packed length, or the layout groups along K.
+pub fn pack_transposed<T: Element>(src: &[T], n: usize, k: usize, stride: usize, dst: &mut [T]) {
+    assert!(n == 0 || k == 0 || src.len() >= (k - 1) * stride + n, "source of {} for {k}x{n}", src.len());
+    assert_eq!(T::LAYOUT.len(n, k), Some(dst.len()), "packed length of {n}x{k}");
+    assert_eq!(T::LAYOUT.group(), 1, "{} groups along k", T::LAYOUT.id());
+    if k == 0 {
+        return;
+    }
+    for (p, panel) in dst.chunks_exact_mut(k * PANEL).enumerate() {
+        let columns = (n - p * PANEL).min(PANEL);
+        for (s, step) in panel.chunks_exact_mut(PANEL).enumerate() {
+            let from = &src[s * stride + p * PANEL..][..columns];
+            step[..columns].copy_from_slice(from);
+            step[columns..].fill(T::default());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packs<T: Element + PartialEq + std::fmt::Debug>(value: impl Fn(usize) -> T) {
+        for (n, k) in [(0, 3), (3, 0), (1, 1), (15, 3), (16, 4), (17, 5), (33, 9)] {
+            let stride = k + 2;
+            let src: Vec<T> = (0..n * stride).map(&value).collect();
+            let mut dst = vec![value(7); T::LAYOUT.len(n, k).unwrap()];
+            pack(&src, n, k, stride, &mut dst);
+            let packed = Packed::new(&dst, n, k).unwrap();
+            for r in 0..n {
+                for c in 0..k {
+                    assert_eq!(packed.get(r, c), src[r * stride + c], "{n}x{k} at {r}, {c}");
+                }
+            }
+            let padding = dst.iter().filter(|x| **x == T::default()).count();
+            assert!(padding >= dst.len() - n * k, "{n}x{k}: padding is not zero");
+        }
+    }
+
+    #[test]
+    fn packing_keeps_every_element() {
+        packs(|i| i as f32 + 1.0);
+        packs(|i| (i % 100) as i8 + 1);
+        packs(|i| half::bf16::from_f32(i as f32 + 1.0));
+        packs(|i| half::f16::from_f32(i as f32 + 1.0));
+    }
+
+    #[test]
+    fn packing_the_transpose_is_packing() {
+        let (n, k) = (19, 5);
+        let src: Vec<f32> = (0..n * k).map(|i| i as f32).collect();
+        let transposed: Vec<f32> = (0..n * k).map(|i| src[(i % n) * k + i / n]).collect();
+        let len = Layout::F32.len(n, k).unwrap();
+        let (mut a, mut b) = (vec![1.0; len], vec![2.0; len]);
+        pack(&src, n, k, k, &mut a);
+        pack_transposed(&transposed, n, k, n, &mut b);
+        assert_eq!(a, b);
+    }
+
+    #[test]
+    fn ids_name_layouts() {
+        for layout in [Layout::F32, Layout::Bf16, Layout::F16, Layout::S8] {
+            assert_eq!(Layout::from_id(layout.id()), Some(layout));
+        }
+        assert_eq!(Layout::from_id("s4"), None);
+        assert_eq!(Layout::F32.len(usize::MAX, 2), None);
+    }
+}

@@ -1,0 +1,117 @@
+//! The left side of a product: rows of activations, in place.
+//!
+//! A row's K values are `runs` stretches of `run_len` values, `run_step` apart. For a matrix there is one run.
+//! For a convolution over an NHWC image a row is an output pixel and a run is one kernel row, `kw · cin` values
+//! that already lie side by side; neighbouring pixels' rows overlap, and nothing is gathered.
+
+/// Rows of activations, addressed in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Lhs<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    line: usize,
+    line_step: usize,
+    row_step: usize,
+    runs: usize,
+    run_step: usize,
+    run_len: usize,
+}
+
+impl<'a, T> Lhs<'a, T> {
+    /// A matrix of `rows` times `columns` whose rows begin `stride` elements apart.
+    ///
+    /// # Panics
+    /// If it does not fit the slice.
+    pub fn matrix(data: &'a [T], rows: usize, columns: usize, stride: usize) -> Self {
+        Lhs::windows(data, [1, rows], [0, stride], [1, columns], 0)
+    }
+
+    /// The windows of an image: `lines × line` rows; a row begins `steps[0]` elements after the one a line above
+    /// and `steps[1]` after its left neighbour, and consists of `window[0]` runs of `window[1]` elements that
+    /// begin `run_step` apart.
+    ///
+    /// # Panics
+    /// If the last window does not fit the slice.
+    pub fn windows(
+        data: &'a [T],
+        [lines, line]: [usize; 2],
+        steps: [usize; 2],
+        window: [usize; 2],
+        run_step: usize,
+    ) -> Self {
+        let rows = lines.checked_mul(line).expect("row count overflows");
+        if rows > 0 && window[0] > 0 {
+            let last = |n: usize, step: usize| (n - 1).checked_mul(step);
+            let end = last(lines, steps[0])
+                .zip(last(line, steps[1]))
+                .zip(last(window[0], run_step))
+                .and_then(|((a, b), c)| a.checked_add(b)?.checked_add(c)?.checked_add(window[1]));
+            assert!(
+                end.is_some_and(|end| end <= data.len()),
+                "{lines}x{line} windows of {}x{} do not fit {} elements",
+                window[0],
+                window[1],
+                data.len()
+            );
+        }
+        Lhs {
+            data,
+            rows,
+            line: line.max(1),
+            line_step: steps[0],
+            row_step: steps[1],
+            runs: window[0],
+            run_step,
+            run_len: window[1],
+        }
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many values a row has.
+    pub fn columns(&self) -> usize {
+        self.runs * self.run_len
+    }
+
+    pub(crate) fn words(&self) -> Words {
+        let size = size_of::<T>();
+        debug_assert!((self.run_len * size).is_multiple_of(4) || self.rows == 0);
+        Words {
+            data: self.data.as_ptr().cast(),
+            line: self.line,
+            line_step: self.line_step * size,
+            row_step: self.row_step * size,
+            runs: self.runs,
+            run_step: self.run_step * size,
+            run_len: self.run_len * size / 4,
+        }
+    }
+}
+
+/// The same in units of the tile: steps in bytes, lengths in 4-byte words.
+#[derive(Clone, Copy)]
+pub(crate) struct Words {
+    data: *const u8,
+    line: usize,
+    line_step: usize,
+    row_step: usize,
+    pub(crate) runs: usize,
+    pub(crate) run_step: usize,
+    pub(crate) run_len: usize,
+}
+
+impl Words {
+    /// Where a row begins.
+    ///
+    /// # Safety
+    /// The row must exist.
+    #[inline(always)]
+    pub(crate) unsafe fn row(&self, i: usize) -> *const u8 {
+        let (y, x) = if i < self.line { (0, i) } else { (i / self.line, i % self.line) };
+        // SAFETY: an existing row lies within the slice it was made from.
+        unsafe { self.data.add(y * self.line_step + x * self.row_step) }
+    }
+}

@@ -1,0 +1,85 @@
+//! Elementary functions over 16 lanes.
+
+use tiny_vlm_simd::Isa;
+
+/// `eˣ`, to 1.5 units in the last place; 0 below −86.99, infinite above 88.7.
+///
+/// `x = n·ln 2 + r` with `|r| <= ln 2 / 2`; `eʳ` is a polynomial and `2ⁿ` is made from its exponent, in two
+/// steps so that `n = 128` does not overflow before `eʳ < 1` brings it back; in the first `n = −126` is zero.
+#[inline(always)]
+pub(crate) fn exp<I: Isa>(isa: I, x: I::F32) -> I::F32 {
+    const P: [f32; 5] = [0.5, 0.166_665_73, 0.041_666_456, 0.008_363_777, 0.001_393_454_5];
+    // The second operand is the one that a NaN survives in.
+    let x = isa.min(isa.splat(89.0), x);
+    let x = isa.max(isa.splat(-87.0), x);
+    let n = isa.to_i32(isa.mul(x, isa.splat(std::f32::consts::LOG2_E)));
+    let whole = isa.to_f32(n);
+    let r = isa.fnma(whole, isa.splat(0.693_359_4), x);
+    let r = isa.fnma(whole, isa.splat(-2.121_944_4e-4), r);
+    let mut p = isa.splat(P[4]);
+    for c in [P[3], P[2], P[1], P[0]] {
+        p = isa.fma(p, r, isa.splat(c));
+    }
+    let p = isa.add(isa.fma(isa.mul(r, r), p, r), isa.splat(1.0));
+    let scale = isa.float(isa.shl::<23>(isa.add_i32(n, isa.splat_i32(126))));
+    isa.mul(isa.add(p, p), scale)
+}
+
+/// `1 / (1 + e⁻ˣ)`
+#[inline(always)]
+pub(crate) fn sigmoid<I: Isa>(isa: I, x: I::F32) -> I::F32 {
+    let one = isa.splat(1.0);
+    isa.div(one, isa.add(one, exp(isa, isa.sub(isa.splat(0.0), x))))
+}
+
+/// `x·Φ(x)` with the exact normal distribution, to 6e-7.
+///
+/// It equals `max(x, 0) − g(|x|)` with `g(t) = t·(1 − Φ(t))`, a bump that is nothing beyond 5.5 and a polynomial
+/// of degree 16 before it.
+#[inline(always)]
+pub(crate) fn gelu<I: Isa>(isa: I, x: I::F32) -> I::F32 {
+    const LIMIT: f32 = 5.5;
+    // In u = t · 2/5.5 − 1, highest power first.
+    const P: [f32; 17] = [
+        -0.015_696_92,
+        -0.000_522_047_34,
+        0.098_924_37,
+        -0.037_460_41,
+        -0.256_906_2,
+        0.232_402_07,
+        0.272_212_54,
+        -0.545_276_4,
+        0.151_383_86,
+        0.459_697_37,
+        -0.628_322_9,
+        0.260_418_27,
+        0.178_947_58,
+        -0.308_680_9,
+        0.191_263_38,
+        -0.060_577_98,
+        0.008_194_37,
+    ];
+    let t = isa.min(isa.abs(x), isa.splat(LIMIT));
+    let u = isa.fma(t, isa.splat(2.0 / LIMIT), isa.splat(-1.0));
+    let mut bump = isa.splat(P[0]);
+    for c in &P[1..] {
+        bump = isa.fma(bump, u, isa.splat(*c));
+    }
+    isa.sub(isa.max(isa.splat(0.0), x), bump)
+}
+
+/// The usual approximation of [`gelu`] by a hyperbolic tangent, as some models were trained with.
+#[inline(always)]
+pub(crate) fn gelu_tanh<I: Isa>(isa: I, x: I::F32) -> I::F32 {
+    // ½(1 + tanh z) = sigmoid(2z)
+    const A: f32 = 1.595_769; // 2·√(2/π)
+    let square = isa.mul(x, x);
+    let z = isa.mul(x, isa.fma(square, isa.splat(A * 0.044_715), isa.splat(A)));
+    isa.mul(x, sigmoid(isa, z))
+}
+
+/// `x · sigmoid(x)`
+#[inline(always)]
+pub(crate) fn silu<I: Isa>(isa: I, x: I::F32) -> I::F32 {
+    isa.mul(x, sigmoid(isa, x))
+}

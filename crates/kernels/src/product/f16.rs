@@ -1,0 +1,113 @@
+//! f32 activations by f16 weights, widened as they are loaded.
+
+use half::f16;
+use tiny_vlm_simd::{Isa, Level, Op, Tile};
+
+use super::f32::check_shapes;
+use super::sweep::sweep;
+use super::{Block, Product};
+use crate::epilogue::Epilogue;
+use crate::layout::Packed;
+use crate::lhs::{Lhs, Words};
+use crate::output::OutMut;
+
+#[derive(Clone, Copy)]
+struct F16;
+
+impl<I: Isa> Product<I> for F16 {
+    type Acc = I::F32;
+    type B = I::F32;
+    const STEP: usize = 32;
+    const RESUMES: bool = true;
+
+    #[inline(always)]
+    fn tile() -> Tile {
+        I::TILE
+    }
+    #[inline(always)]
+    fn zero(self, isa: I) -> I::F32 {
+        isa.splat(0.0)
+    }
+    #[inline(always)]
+    unsafe fn resume(self, isa: I, from: *const f32, n: usize) -> I::F32 {
+        // SAFETY: the caller's promise.
+        unsafe { isa.load_first(from, n) }
+    }
+    #[inline(always)]
+    unsafe fn weights(self, isa: I, from: *const u8) -> I::F32 {
+        // SAFETY: the caller's promise.
+        unsafe { isa.load_f16(from.cast()) }
+    }
+    #[inline(always)]
+    fn spread(self, isa: I, word: u32) -> I::F32 {
+        isa.splat(f32::from_bits(word))
+    }
+    #[inline(always)]
+    fn step(self, isa: I, acc: I::F32, a: I::F32, w: I::F32) -> I::F32 {
+        isa.fma(a, w, acc)
+    }
+    #[inline(always)]
+    unsafe fn result(self, _: I, acc: I::F32, _: usize, _: usize) -> I::F32 {
+        acc
+    }
+    #[inline(always)]
+    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
+        isa.call(Call::<MR, NV>(self, block));
+    }
+}
+
+struct Call<'a, const MR: usize, const NV: usize>(F16, &'a Block);
+
+impl<const MR: usize, const NV: usize> Op for Call<'_, MR, NV> {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        // SAFETY: made by `Product::call`, whose caller promises the same.
+        unsafe { self.1.run::<I, F16, MR, NV>(isa, self.0) }
+    }
+}
+
+struct Gemm<'a, 'b> {
+    lhs: Words,
+    weights: Packed<'a, f16>,
+    epilogue: &'b Epilogue<'a>,
+    out: OutMut<'b>,
+}
+
+impl Op for Gemm<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        let (w, steps) = (self.weights.data().as_ptr().cast(), self.weights.steps());
+        // SAFETY: `gemm_f16` checked rows, columns and K against one another.
+        unsafe { sweep(isa, F16, &self.lhs, w, steps, self.epilogue, self.out) }
+    }
+}
+
+/// The name of the kernel that a level takes.
+pub fn f16_kernel(level: Level) -> String {
+    struct Name;
+    impl Op for Name {
+        type Output = String;
+        #[inline(always)]
+        fn eval<I: Isa>(self, _: I) -> String {
+            format!("{}-f32f16f32-{}x{}", I::NAME, I::TILE.rows, I::TILE.accumulators / I::TILE.rows * 16)
+        }
+    }
+    level.run(Name)
+}
+
+/// Computes a rectangle of `epilogue(lhs · weightsᵀ)` with weights stored in half precision.
+///
+/// # Panics
+/// If the shapes do not fit one another, or the rectangle does not begin with a panel.
+pub fn gemm_f16<'a>(
+    level: Level,
+    lhs: &Lhs<'_, f32>,
+    weights: Packed<'a, f16>,
+    epilogue: &Epilogue<'a>,
+    out: OutMut<'_>,
+) {
+    check_shapes(lhs.rows(), lhs.columns(), weights.n(), weights.k(), &out);
+    level.run(Gemm { lhs: lhs.words(), weights, epilogue, out });
+}

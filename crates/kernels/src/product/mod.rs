@@ -1,0 +1,161 @@
+//! Matrix products: one register tile and one loop nest for every type.
+//!
+//! A tile is `MR` rows of activations by `NV` panels of 16 channels. Each step along K loads `NV` vectors of 64
+//! bytes of weights, broadcasts one 4-byte word of each row (an f32, two bf16, four u8) and feeds `MR · NV`
+//! accumulators, which stay in registers from the first value of K to the last (Goto and van de Geijn,
+//! "Anatomy of high-performance matrix multiplication", 2008). A [`Product`] says what one step does.
+//!
+//! Every output is summed along K in order, by itself. So it does not depend on the tile it fell into, on how
+//! many rows were computed with it or on the number of threads; and, but for the portable level on machines
+//! without a fused multiply-add, not on the instruction set.
+
+mod bf16;
+mod f16;
+mod f32;
+mod s8;
+mod sweep;
+
+pub use bf16::{bf16_kernel, gemm_bf16};
+pub use f16::{f16_kernel, gemm_f16};
+pub use f32::{f32_kernel, gemm_f32};
+pub use s8::{Quantized, gemm_s8, s8_kernel};
+
+use tiny_vlm_simd::{Isa, LANES, Tile};
+
+/// The most rows of any tile.
+pub(crate) const MOST_ROWS: usize = 12;
+/// The most accumulators of any tile.
+pub(crate) const MOST_ACCUMULATORS: usize = 24;
+
+/// What one step of a product does. `B` is a vector of weights, or one word of activations in every lane.
+pub(crate) trait Product<I: Isa>: Copy {
+    type Acc: Copy;
+    type B: Copy;
+    /// Bytes of a panel's step.
+    const STEP: usize;
+    /// Whether partial sums can be kept in the output between blocks of K.
+    const RESUMES: bool;
+
+    /// The register tile.
+    fn tile() -> Tile;
+    /// No sum yet.
+    fn zero(self, isa: I) -> Self::Acc;
+    /// A partial sum from the output.
+    ///
+    /// # Safety
+    /// `n` values must be readable.
+    unsafe fn resume(self, isa: I, from: *const f32, n: usize) -> Self::Acc;
+    /// A step of a panel.
+    ///
+    /// # Safety
+    /// `STEP` bytes must be readable.
+    unsafe fn weights(self, isa: I, from: *const u8) -> Self::B;
+    /// A word of activations in every lane.
+    fn spread(self, isa: I, word: u32) -> Self::B;
+    /// Adds the product of activations and weights.
+    fn step(self, isa: I, acc: Self::Acc, a: Self::B, w: Self::B) -> Self::Acc;
+    /// The sum as it goes to the epilogue.
+    ///
+    /// # Safety
+    /// Row and channel must exist.
+    unsafe fn result(self, isa: I, acc: Self::Acc, row: usize, channel: usize) -> I::F32;
+    /// Runs a tile in a function of its own.
+    ///
+    /// # Safety
+    /// As [`Block::run`].
+    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block);
+}
+
+/// The pointers of one tile.
+pub(crate) struct Block {
+    /// Where each row's first run begins.
+    pub(crate) rows: [*const u8; MOST_ROWS],
+    pub(crate) runs: usize,
+    /// Bytes from one run to the next.
+    pub(crate) run_step: usize,
+    /// Words of a run.
+    pub(crate) run_len: usize,
+    /// The first panel's first step of this block of K.
+    pub(crate) weights: *const u8,
+    /// Bytes from one panel to the next.
+    pub(crate) panel: usize,
+    /// Partial sums to go on from, or null.
+    pub(crate) from: *const f32,
+    pub(crate) from_stride: usize,
+    /// Where the sums go.
+    pub(crate) to: *mut f32,
+    pub(crate) to_stride: usize,
+    /// Columns of the last panel that are read and written, at most 16.
+    pub(crate) last: usize,
+    /// The place of the first sum in the whole output.
+    pub(crate) row: usize,
+    pub(crate) channel: usize,
+}
+
+impl Block {
+    /// Computes the tile.
+    ///
+    /// # Safety
+    /// The first `MR` row pointers must be valid for `runs` runs, `NV` panels for as many steps, and `from` and `to`
+    /// for `MR` rows of `16·(NV − 1) + last` values; rows and channels must exist in the product's tables.
+    #[inline(always)]
+    #[expect(clippy::needless_range_loop, reason = "a register tile is indexed by row and vector")]
+    pub(crate) unsafe fn run<I: Isa, P: Product<I>, const MR: usize, const NV: usize>(
+        &self,
+        isa: I,
+        product: P,
+    ) {
+        let width = |j: usize| if j + 1 == NV { self.last } else { LANES };
+        let mut acc = [[product.zero(isa); NV]; MR];
+        if !self.from.is_null() {
+            for i in 0..MR {
+                for j in 0..NV {
+                    // SAFETY: the caller promises these values.
+                    acc[i][j] = unsafe {
+                        let from = self.from.add(i * self.from_stride + j * LANES);
+                        product.resume(isa, from, width(j))
+                    };
+                }
+            }
+        }
+        let mut weights = self.weights;
+        for run in 0..self.runs {
+            let mut rows = [std::ptr::null::<u32>(); MR];
+            for i in 0..MR {
+                // SAFETY: the caller promises this run of the row.
+                rows[i] = unsafe { self.rows[i].add(run * self.run_step).cast() };
+            }
+            for k in 0..self.run_len {
+                // SAFETY: the caller promises `run_len` words of each row's run, at any alignment, and a step of
+                // each panel for every word.
+                unsafe {
+                    let mut w = [product.weights(isa, weights); NV];
+                    for j in 1..NV {
+                        w[j] = product.weights(isa, weights.add(j * self.panel));
+                    }
+                    for i in 0..MR {
+                        let a = product.spread(isa, rows[i].add(k).read_unaligned());
+                        for j in 0..NV {
+                            acc[i][j] = product.step(isa, acc[i][j], a, w[j]);
+                        }
+                    }
+                    weights = weights.add(P::STEP);
+                }
+            }
+        }
+        for i in 0..MR {
+            for j in 0..NV {
+                // SAFETY: the caller promises room for these values.
+                unsafe {
+                    let sum = product.result(isa, acc[i][j], self.row + i, self.channel + j * LANES);
+                    let to = self.to.add(i * self.to_stride + j * LANES);
+                    if j + 1 == NV && self.last < LANES {
+                        isa.store_first(to, self.last, sum);
+                    } else {
+                        isa.store(to, sum);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Every product against a naive one, at every level, over shapes around the edges of tiles and panels.
+
+use tiny_vlm_kernels::{
+    Activation, Element, Epilogue, Layout, Lhs, OutMut, Packed, Quantized, Residual, Rows, Tiles, gemm_bf16,
+    gemm_f16, gemm_f32, gemm_s8, pack,
+};
+use tiny_vlm_simd::Level;
+
+fn random(n: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..n)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Rows, channels, K: one, primes, one off each tile edge, no multiple of a step, none, and beyond a block of K.
+fn shapes() -> Vec<[usize; 3]> {
+    let mut shapes = vec![[0, 3, 3], [3, 0, 3], [3, 5, 0], [1, 1, 1], [13, 31, 1030], [2, 17, 2049]];
+    for m in [1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 23, 24, 25, 37] {
+        for n in [1, 15, 16, 17, 33, 48, 127, 129] {
+            shapes.push([m, n, 3 + (m * n) % 13]);
+        }
+    }
+    shapes
+}
+
+fn packed<T: Element>(values: &[T], n: usize, k: usize) -> Vec<T> {
+    let mut out = vec![T::default(); T::LAYOUT.len(n, k).unwrap()];
+    pack(values, n, k, k, &mut out);
+    out
+}
+
+/// `x · wᵀ` in f64.
+fn reference(x: &[f32], w: &[f32], [m, n, k]: [usize; 3]) -> Vec<f64> {
+    let mut out = vec![0.0; m * n];
+    for i in 0..m {
+        for j in 0..n {
+            out[i * n + j] = (0..k).map(|l| f64::from(x[i * k + l]) * f64::from(w[j * k + l])).sum();
+        }
+    }
+    out
+}
+
+/// The error of a sum of `k` products of numbers below 1: k roundings of a sum below k, and what the format adds.
+fn assert_close(got: &[f32], expected: &[f64], k: usize, relative: f64, what: &str) {
+    for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
+        let k = k as f64;
+        let bound = k * k * f64::from(f32::EPSILON) * 0.5 + k * relative + 1e-6;
+        let error = (f64::from(*got) - expected).abs();
+        assert!(error <= bound, "{what}: element {i} is {got} for {expected}");
+    }
+}
+
+#[test]
+fn f32_is_the_sum_in_order() {
+    for [m, n, k] in shapes() {
+        let (x, w) = (random(m * k, 1), random(n * k, 2));
+        let packed_w = packed(&w, n, k);
+        let weights = Packed::new(&packed_w, n, k).unwrap();
+        let expected = reference(&x, &w, [m, n, k]);
+        let mut bits: Option<Vec<f32>> = None;
+        for level in Level::available() {
+            let stride = n + 3;
+            let mut out = vec![9.0; m * stride];
+            let to = OutMut::new(&mut out, m, n, stride);
+            gemm_f32(level, &Lhs::matrix(&x, m, k, k), weights, &Epilogue::default(), to);
+            assert!(out.chunks(stride).all(|row| row[n..] == [9.0; 3]), "{level} wrote beyond {m}x{n}");
+            let dense: Vec<f32> = out.chunks(stride).flat_map(|row| row[..n].to_vec()).collect();
+            assert_close(&dense, &expected, k, 0.0, &format!("{level} {m}x{k}x{n}"));
+            if level != Level::SCALAR {
+                assert_eq!(*bits.get_or_insert_with(|| dense.clone()), dense, "{level} {m}x{k}x{n} differs");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_row_does_not_depend_on_its_neighbours_nor_on_the_tiles() {
+    let [m, n, k] = [29, 131, 1100];
+    let (x, w) = (random(m * k, 1), random(n * k, 2));
+    let packed_w = packed(&w, n, k);
+    let weights = Packed::new(&packed_w, n, k).unwrap();
+    let lhs = Lhs::matrix(&x, m, k, k);
+    for level in Level::available() {
+        let mut whole = vec![0.0; m * n];
+        gemm_f32(level, &lhs, weights, &Epilogue::default(), OutMut::new(&mut whole, m, n, n));
+        for (rows, columns) in [(1, 16), (5, 48), (29, 32)] {
+            let mut out = vec![0.0; m * n];
+            let tiles = Tiles::new(OutMut::new(&mut out, m, n, n), rows, columns);
+            for i in (0..tiles.len()).rev() {
+                gemm_f32(level, &lhs, weights, &Epilogue::default(), tiles.claim(i).unwrap());
+            }
+            assert_eq!(out, whole, "{level} in tiles of {rows}x{columns}");
+        }
+    }
+}
+
+#[test]
+fn epilogues_apply_in_order() {
+    for [m, n, k] in [[1, 1, 1], [5, 33, 7], [13, 40, 1500]] {
+        let (x, w) = (random(m * k, 1), random(n * k, 2));
+        let (bias, scale) = (random(n, 3), random(n, 4));
+        let (gate, residual) = (random(m * (n + 1), 5), random(m * (n + 2), 6));
+        let before = random(m * n, 7);
+        let packed_w = packed(&w, n, k);
+        let weights = Packed::new(&packed_w, n, k).unwrap();
+        let sums = reference(&x, &w, [m, n, k]);
+        for level in Level::available() {
+            for residual_kind in 0..3 {
+                for full in [false, true] {
+                    let epilogue = Epilogue {
+                        bias: full.then_some(&bias),
+                        activation: if full { Activation::Relu } else { Activation::None },
+                        gate: full.then(|| Rows::new(&gate, m, n, n + 1)),
+                        scale: full.then_some(&scale),
+                        residual: match residual_kind {
+                            0 => Residual::None,
+                            1 => Residual::Add(Rows::new(&residual, m, n, n + 2)),
+                            _ => Residual::Output,
+                        },
+                    };
+                    let mut out = before.clone();
+                    let to = OutMut::new(&mut out, m, n, n);
+                    gemm_f32(level, &Lhs::matrix(&x, m, k, k), weights, &epilogue, to);
+                    let expected: Vec<f64> = (0..m * n)
+                        .map(|at| {
+                            let (i, j) = (at / n, at % n);
+                            let mut y = sums[at];
+                            if full {
+                                y = (y + f64::from(bias[j])).max(0.0);
+                                y *= f64::from(gate[i * (n + 1) + j]) * f64::from(scale[j]);
+                            }
+                            y + match residual_kind {
+                                0 => 0.0,
+                                1 => f64::from(residual[i * (n + 2) + j]),
+                                _ => f64::from(before[at]),
+                            }
+                        })
+                        .collect();
+                    assert_close(
+                        &out,
+                        &expected,
+                        k,
+                        0.0,
+                        &format!("{level} {m}x{k}x{n} {residual_kind} {full}"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bytes_are_summed_exactly() {
+    for [m, n, k] in shapes() {
+        let k4 = k.next_multiple_of(4);
+        let w: Vec<i8> = random(n * k, 2).iter().map(|x| (x * 127.0) as i8).collect();
+        let packed_w = packed(&w, n, k);
+        let weights = Packed::new(&packed_w, n, k).unwrap();
+        let padded = n.next_multiple_of(16);
+        let mut scales = random(n, 3);
+        let mut sums: Vec<f32> =
+            (0..n).map(|j| w[j * k..(j + 1) * k].iter().map(|w| i32::from(*w)).sum::<i32>() as f32).collect();
+        scales.resize(padded, 0.0);
+        sums.resize(padded, 0.0);
+        let (row_scales, zeros) = (random(m, 4), vec![17.0; m]);
+        for level in Level::available() {
+            let most = f32::from(level.activation_max());
+            let x: Vec<u8> = random(m * k4, 5).iter().map(|x| ((x + 1.0) * 0.5 * most) as u8).collect();
+            let quantized = Quantized { lhs: Lhs::matrix(&x, m, k4, k4), scales: &row_scales, zeros: &zeros };
+            let mut out = vec![9.0; m * n];
+            let to = OutMut::new(&mut out, m, n, n);
+            gemm_s8(level, &quantized, weights, &scales, &sums, &Epilogue::default(), to);
+            for i in 0..m {
+                for j in 0..n {
+                    let dot: i64 =
+                        (0..k).map(|l| (i64::from(x[i * k4 + l]) - 17) * i64::from(w[j * k + l])).sum();
+                    let expected = dot as f32 * (row_scales[i] * scales[j]);
+                    assert_eq!(out[i * n + j], expected, "{level} {m}x{k}x{n} at {i}, {j}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn bf16_and_f16_are_close_to_what_they_store() {
+    for [m, n, k] in shapes() {
+        let (x, w) = (random(m * k, 1), random(n * k, 2));
+        let k2 = k.next_multiple_of(2);
+        let mut narrow = vec![half::bf16::ZERO; m * k2];
+        for i in 0..m {
+            for l in 0..k {
+                narrow[i * k2 + l] = half::bf16::from_f32(x[i * k + l]);
+            }
+        }
+        let wide: Vec<f32> = (0..m * k).map(|at| narrow[at / k * k2 + at % k].to_f32()).collect();
+        let wb: Vec<_> = w.iter().map(|w| half::bf16::from_f32(*w)).collect();
+        let packed_b = packed(&wb, n, k);
+        let expected_b = reference(&wide, &wb.iter().map(|w| w.to_f32()).collect::<Vec<_>>(), [m, n, k]);
+        let wh: Vec<_> = w.iter().map(|w| half::f16::from_f32(*w)).collect();
+        let packed_h = packed(&wh, n, k);
+        let expected_h = reference(&x, &wh.iter().map(|w| w.to_f32()).collect::<Vec<_>>(), [m, n, k]);
+        for level in Level::available() {
+            let plain = Epilogue::default();
+            let mut out = vec![9.0; m * n];
+            let weights = Packed::new(&packed_b, n, k).unwrap();
+            gemm_bf16(
+                level,
+                &Lhs::matrix(&narrow, m, k2, k2),
+                weights,
+                &plain,
+                OutMut::new(&mut out, m, n, n),
+            );
+            assert_close(&out, &expected_b, k, 0.0, &format!("{level} bf16 {m}x{k}x{n}"));
+            let weights = Packed::new(&packed_h, n, k).unwrap();
+            gemm_f16(level, &Lhs::matrix(&x, m, k, k), weights, &plain, OutMut::new(&mut out, m, n, n));
+            assert_close(&out, &expected_h, k, 0.0, &format!("{level} f16 {m}x{k}x{n}"));
+        }
+    }
+}
+
+#[test]
+fn what_is_not_a_number_passes_through() {
+    let (m, n, k) = (3, 20, 9);
+    let mut x = vec![1.0; m * k];
+    (x[2], x[k + 1]) = (f32::NAN, f32::INFINITY);
+    let packed_w = packed(&vec![0.5; n * k], n, k);
+    for level in Level::available() {
+        let mut out = vec![0.0; m * n];
+        let epilogue = Epilogue { activation: Activation::Gelu, ..Epilogue::default() };
+        let weights = Packed::new(&packed_w, n, k).unwrap();
+        gemm_f32(level, &Lhs::matrix(&x, m, k, k), weights, &epilogue, OutMut::new(&mut out, m, n, n));
+        assert!(out[..n].iter().all(|x| x.is_nan()) && out[n..2 * n].iter().all(|x| *x == f32::INFINITY));
+        assert!(out[2 * n..].iter().all(|x| x.is_finite()));
+    }
+}
+
+#[test]
+fn lengths_are_checked() {
+    assert!(Packed::new(&[0.0_f32; 16], 1, 1).is_some());
+    assert!(Packed::new(&[0.0_f32; 15], 1, 1).is_none());
+    assert_eq!(Layout::S8.len(17, 5), Some(32 * 8));
+}
