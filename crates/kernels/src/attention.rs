@@ -4,6 +4,7 @@
 //! go in blocks of [`QUERY_BLOCK`] rows, whose scores stay in the second-level cache between the two products.
 
 use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::ViewMut;
 
 use crate::epilogue::Epilogue;
 use crate::layout::{Packed, pack, pack_transposed};
@@ -75,7 +76,7 @@ pub fn attend(level: Level, head: &Head<'_>, scratch: &mut [f32], out: &mut [f32
         let scores = &mut rest[..rows * padded];
         let q = Lhs::matrix(&head.queries[first * head.strides[0]..], rows, head.dim, head.strides[0]);
         let plain = Epilogue::default();
-        gemm_f32(level, &q, packed_keys, &plain, OutMut::new(scores, rows, most, padded));
+        gemm_f32(level, &q, packed_keys, &plain, whole(scores, rows, most, padded));
         if head.causal.is_none() {
             softmax(level, scores, rows, keys, padded, head.scale);
         } else {
@@ -89,8 +90,12 @@ pub fn attend(level: Level, head: &Head<'_>, scratch: &mut [f32], out: &mut [f32
         scores.chunks_exact_mut(padded).for_each(|row| row[most..keys].fill(0.0));
         let weights = Lhs::matrix(scores, rows, keys, padded);
         let to = &mut out[first * out_stride..];
-        gemm_f32(level, &weights, packed_values, &plain, OutMut::new(to, rows, head.value_dim, out_stride));
+        gemm_f32(level, &weights, packed_values, &plain, whole(to, rows, head.value_dim, out_stride));
     }
+}
+
+fn whole(data: &mut [f32], rows: usize, columns: usize, stride: usize) -> OutMut<'_> {
+    ViewMut::with_strides([rows, columns], [stride, 1], data).expect("rows fit the slice").into()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What is done to a product before it is written: `residual + scale · (act(sum + bias) ∘ gate)`.
 
 use tiny_vlm_simd::{Isa, LANES, Op};
+use tiny_vlm_tensor::View;
 
 use crate::math;
 use crate::output::OutMut;
@@ -26,52 +27,6 @@ pub enum Activation {
     HardSwish,
 }
 
-/// A row-major matrix that is read, its rows `stride` elements apart.
-#[derive(Clone, Copy, Debug)]
-pub struct Rows<'a> {
-    data: &'a [f32],
-    rows: usize,
-    columns: usize,
-    stride: usize,
-}
-
-impl<'a> Rows<'a> {
-    /// A matrix of `rows` times `columns`.
-    ///
-    /// # Panics
-    /// If it does not fit the slice.
-    pub fn new(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
-        let needed = if rows == 0 { Some(0) } else { (rows - 1).checked_mul(stride).map(|n| n + columns) };
-        assert!(
-            needed.is_some_and(|n| n <= data.len()),
-            "{rows}x{columns} at stride {stride} does not fit {} elements",
-            data.len()
-        );
-        Rows { data, rows, columns, stride }
-    }
-
-    /// Rows and columns.
-    pub fn shape(&self) -> [usize; 2] {
-        [self.rows, self.columns]
-    }
-
-    /// Elements from one row to the next.
-    pub fn stride(&self) -> usize {
-        self.stride
-    }
-
-    /// The elements, from the first row's first.
-    pub fn data(&self) -> &'a [f32] {
-        self.data
-    }
-
-    /// One row.
-    pub fn row(&self, i: usize) -> &'a [f32] {
-        assert!(i < self.rows, "row {i} of {}", self.rows);
-        &self.data[i * self.stride..][..self.columns]
-    }
-}
-
 /// What is added at the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub enum Residual<'a> {
@@ -79,7 +34,7 @@ pub enum Residual<'a> {
     #[default]
     None,
     /// A matrix of the output's shape.
-    Add(Rows<'a>),
+    Add(View<'a, f32, 2>),
     /// What the output held before: `x += f(x)`.
     Output,
 }
@@ -101,7 +56,7 @@ pub struct Epilogue<'a> {
     /// Applied to the sum.
     pub activation: Activation,
     /// A matrix of the output's shape that the activation is multiplied by (gated units).
-    pub gate: Option<Rows<'a>>,
+    pub gate: Option<View<'a, f32, 2>>,
     /// A factor for each column (layer scale).
     pub scale: Option<&'a [f32]>,
     /// Added last.
@@ -122,9 +77,10 @@ impl<'a> Epilogue<'a> {
             }
             _ => Ok(()),
         };
-        let matrix = |name: &str, m: Option<Rows<'_>>| match m {
+        let matrix = |name: &str, m: Option<View<'_, f32, 2>>| match m {
             Some(m) if m.shape() != [rows, columns] => {
-                Err(format!("{name} of {}x{} for an output of {rows}x{columns}", m.rows, m.columns))
+                let [r, c] = m.shape();
+                Err(format!("{name} of {r}x{c} for an output of {rows}x{columns}"))
             }
             _ => Ok(()),
         };
@@ -258,7 +214,7 @@ impl Finish<'_, '_> {
                     }
                     x = f.apply(isa, x);
                     if let Some(gate) = ep.gate {
-                        let at = gate.data.as_ptr().add(row * gate.stride + column);
+                        let at = gate.as_ptr().add(row * gate.strides()[0] + column);
                         x = isa.mul(x, isa.load_first(at, n));
                     }
                     if let Some(scale) = ep.scale {
@@ -268,7 +224,7 @@ impl Finish<'_, '_> {
                     match ep.residual {
                         Residual::None => {}
                         Residual::Add(m) => {
-                            let at = m.data.as_ptr().add(row * m.stride + column);
+                            let at = m.as_ptr().add(row * m.strides()[0] + column);
                             x = isa.add(isa.load_first(at, n), x);
                         }
                         Residual::Output => x = isa.add(isa.load_first(to, n), x),
@@ -287,7 +243,7 @@ impl Finish<'_, '_> {
 pub(crate) fn check(epilogue: &Epilogue<'_>, out: &OutMut<'_>) {
     let reaches = |v: Option<&[f32]>| v.is_none_or(|v| v.len() >= out.columns().end);
     assert!(reaches(epilogue.bias) && reaches(epilogue.scale), "epilogue vector shorter than the output");
-    let covers = |m: &Rows<'_>| m.rows >= out.rows().end && m.columns >= out.columns().end;
+    let covers = |m: &View<'_, f32, 2>| m.shape()[0] >= out.rows().end && m.shape()[1] >= out.columns().end;
     assert!(epilogue.gate.as_ref().is_none_or(covers), "gate smaller than the output");
     if let Residual::Add(m) = &epilogue.residual {
         assert!(covers(m), "residual smaller than the output");

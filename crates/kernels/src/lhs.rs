@@ -4,10 +4,15 @@
 //! For a convolution over an NHWC image a row is an output pixel and a run is one kernel row, `kw · cin` values
 //! that already lie side by side; neighbouring pixels' rows overlap, and nothing is gathered.
 
+use std::marker::PhantomData;
+
+use tiny_vlm_tensor::View;
+
 /// Rows of activations, addressed in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Lhs<'a, T> {
-    data: &'a [T],
+    data: *const T,
+    borrow: PhantomData<&'a [T]>,
     rows: usize,
     line: usize,
     line_step: usize,
@@ -15,6 +20,28 @@ pub struct Lhs<'a, T> {
     runs: usize,
     run_step: usize,
     run_len: usize,
+}
+
+// SAFETY: it reads what it borrows, as a slice would.
+unsafe impl<T: Sync> Send for Lhs<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for Lhs<'_, T> {}
+
+impl<'a, T> From<View<'a, T, 2>> for Lhs<'a, T> {
+    fn from(view: View<'a, T, 2>) -> Self {
+        let ([rows, columns], [stride, _]) = (view.shape(), view.strides());
+        Lhs {
+            data: view.as_ptr(),
+            borrow: PhantomData,
+            rows,
+            line: rows.max(1),
+            line_step: 0,
+            row_step: stride,
+            runs: 1,
+            run_step: 0,
+            run_len: columns,
+        }
+    }
 }
 
 impl<'a, T> Lhs<'a, T> {
@@ -55,7 +82,8 @@ impl<'a, T> Lhs<'a, T> {
             );
         }
         Lhs {
-            data,
+            data: data.as_ptr(),
+            borrow: PhantomData,
             rows,
             line: line.max(1),
             line_step: steps[0],
@@ -80,7 +108,7 @@ impl<'a, T> Lhs<'a, T> {
         let size = size_of::<T>();
         debug_assert!((self.run_len * size).is_multiple_of(4) || self.rows == 0);
         Words {
-            data: self.data.as_ptr().cast(),
+            data: self.data.cast(),
             line: self.line,
             line_step: self.line_step * size,
             row_step: self.row_step * size,
@@ -111,7 +139,7 @@ impl Words {
     #[inline(always)]
     pub(crate) unsafe fn row(&self, i: usize) -> *const u8 {
         let (y, x) = if i < self.line { (0, i) } else { (i / self.line, i % self.line) };
-        // SAFETY: an existing row lies within the slice it was made from.
+        // SAFETY: an existing row lies within what it was made from.
         unsafe { self.data.add(y * self.line_step + x * self.row_step) }
     }
 }

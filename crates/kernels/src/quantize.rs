@@ -8,57 +8,51 @@
 //! A row that holds a NaN or an infinity gets a NaN for its scale, so that all its products are NaN.
 
 use tiny_vlm_simd::{Dot4, DotOp, Isa, LANES, Level};
+use tiny_vlm_tensor::View;
 
 use crate::output::OutMut;
 
 /// Below this a range counts as zero: its inverse would not be finite.
 const SMALLEST: f32 = 1e-35;
 
-/// Quantizes rows. `out` is a rectangle of bytes whose columns are K rounded up to a multiple of four; `scales`
-/// and `zeros` are rectangles of the same rows, one column wide. The rows of `x` are those of the whole output.
+/// Words of a quantized row of K values, the least stride: scale and zero, then the bytes.
+///
+/// Strides are odd multiples of a cache line, so that the rows of a tile do not all fall into the same sets of the
+/// first-level cache.
+pub fn quantized_stride(k: usize) -> usize {
+    let lines = (2 + k.div_ceil(4)).div_ceil(16);
+    (lines | 1) * 16
+}
+
+/// Quantizes rows. Each row of `out` begins with scale and zero and goes on with the bytes, K rounded up to a
+/// multiple of four of them; it must have room for them.
 ///
 /// # Panics
-/// If the shapes do not fit one another.
-pub fn quantize_rows(
-    level: Level,
-    x: &[f32],
-    columns: usize,
-    stride: usize,
-    out: OutMut<'_, u8>,
-    scales: OutMut<'_>,
-    zeros: OutMut<'_>,
-) {
-    let rows = out.rows();
-    assert!(
-        rows.is_empty() || x.len() >= (rows.end - 1) * stride + columns,
-        "{} rows of {columns} at stride {stride} from {} elements",
-        rows.end,
-        x.len()
-    );
-    assert_eq!(out.columns(), 0..columns.next_multiple_of(4), "quantized columns of {columns}");
-    assert!(scales.rows() == rows && zeros.rows() == rows, "a scale and a zero for each row");
-    level.run_dot(Quantize { x, columns, stride, out, scales, zeros });
+/// If there are fewer rows of `x` than of `out`, or they are too short.
+pub fn quantize_rows(level: Level, x: View<'_, f32, 2>, out: OutMut<'_>) {
+    let [rows, columns] = x.shape();
+    assert!(out.rows().end <= rows, "{rows} rows quantized into {:?}", out.rows());
+    let (to, needed) = (out.columns(), 2 + columns.div_ceil(4));
+    assert!(to.start == 0 && to.end >= needed, "a quantized row of {columns} in {to:?}");
+    level.run_dot(Quantize { x, out });
 }
 
 struct Quantize<'a> {
-    x: &'a [f32],
-    columns: usize,
-    stride: usize,
-    out: OutMut<'a, u8>,
-    scales: OutMut<'a>,
-    zeros: OutMut<'a>,
+    x: View<'a, f32, 2>,
+    out: OutMut<'a>,
 }
 
 impl DotOp for Quantize<'_> {
     type Output = ();
     #[inline(always)]
     fn eval<I: Dot4>(mut self, isa: I) {
+        let bytes = self.x.shape()[1].next_multiple_of(4);
         for (i, r) in self.out.rows().enumerate() {
-            let x = &self.x[r * self.stride..][..self.columns];
+            let x = self.x.row(r);
             let range = range_of(isa, [x].into_iter());
-            range.quantize(isa, x, self.out.row_mut(i));
-            self.scales.row_mut(i)[0] = range.scale;
-            self.zeros.row_mut(i)[0] = range.zero;
+            let (head, to) = self.out.row_mut(i).split_at_mut(2);
+            head.copy_from_slice(&[range.scale, range.zero]);
+            range.quantize(isa, x, &mut bytemuck::cast_slice_mut(to)[..bytes]);
         }
     }
 }
@@ -135,22 +129,21 @@ impl Range {
 
 #[cfg(test)]
 mod tests {
+    use tiny_vlm_tensor::ViewMut;
+
     use super::*;
     use crate::testing::{random, shapes};
 
     fn run(level: Level, x: &[f32], rows: usize, columns: usize) -> (Vec<u8>, Vec<f32>, Vec<f32>) {
-        let padded = columns.next_multiple_of(4);
-        let (mut q, mut s, mut z) = (vec![9; rows * padded], vec![9.0; rows], vec![9.0; rows]);
-        quantize_rows(
-            level,
-            x,
-            columns,
-            columns,
-            OutMut::new(&mut q, rows, padded, padded),
-            OutMut::new(&mut s, rows, 1, 1),
-            OutMut::new(&mut z, rows, 1, 1),
-        );
-        (q, s, z)
+        let stride = quantized_stride(columns);
+        let mut words = vec![9.0; rows * stride];
+        let to = ViewMut::new([rows, stride], &mut words).unwrap();
+        quantize_rows(level, View::new([rows, columns], x).unwrap(), to.into());
+        let rows = words.chunks(stride);
+        let bytes =
+            |row: &[f32]| bytemuck::cast_slice::<f32, u8>(&row[2..])[..columns.next_multiple_of(4)].to_vec();
+        let q = rows.clone().flat_map(bytes).collect();
+        (q, rows.clone().map(|row| row[0]).collect(), rows.map(|row| row[1]).collect())
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Every product against a naive one, at every level, over shapes around the edges of tiles and panels.
 
 use tiny_vlm_kernels::{
-    Activation, Element, Epilogue, Layout, Lhs, OutMut, Packed, Quantized, Residual, Rows, Tiles, gemm_bf16,
-    gemm_f16, gemm_f32, gemm_s8, pack,
+    Activation, Element, Epilogue, Layout, Lhs, OutMut, Packed, Quantized, Residual, gemm_bf16, gemm_f16,
+    gemm_f32, gemm_s8, pack,
 };
 use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::{Inline, View, ViewMut, split};
 
 fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -27,6 +28,14 @@ fn shapes() -> Vec<[usize; 3]> {
         }
     }
     shapes
+}
+
+fn whole(data: &mut [f32], rows: usize, columns: usize, stride: usize) -> OutMut<'_> {
+    ViewMut::with_strides([rows, columns], [stride, 1], data).unwrap().into()
+}
+
+fn rows(data: &[f32], rows: usize, columns: usize, stride: usize) -> View<'_, f32, 2> {
+    View::with_strides([rows, columns], [stride, 1], data).unwrap()
 }
 
 fn packed<T: Element>(values: &[T], n: usize, k: usize) -> Vec<T> {
@@ -67,7 +76,7 @@ fn f32_is_the_sum_in_order() {
         for level in Level::available() {
             let stride = n + 3;
             let mut out = vec![9.0; m * stride];
-            let to = OutMut::new(&mut out, m, n, stride);
+            let to = whole(&mut out, m, n, stride);
             gemm_f32(level, &Lhs::matrix(&x, m, k, k), weights, &Epilogue::default(), to);
             assert!(out.chunks(stride).all(|row| row[n..] == [9.0; 3]), "{level} wrote beyond {m}x{n}");
             let dense: Vec<f32> = out.chunks(stride).flat_map(|row| row[..n].to_vec()).collect();
@@ -87,15 +96,15 @@ fn a_row_does_not_depend_on_its_neighbours_nor_on_the_tiles() {
     let weights = Packed::new(&packed_w, n, k).unwrap();
     let lhs = Lhs::matrix(&x, m, k, k);
     for level in Level::available() {
-        let mut whole = vec![0.0; m * n];
-        gemm_f32(level, &lhs, weights, &Epilogue::default(), OutMut::new(&mut whole, m, n, n));
-        for (rows, columns) in [(1, 16), (5, 48), (29, 32)] {
+        let mut all = vec![0.0; m * n];
+        gemm_f32(level, &lhs, weights, &Epilogue::default(), whole(&mut all, m, n, n));
+        for tile in [[1, 16], [5, 48], [29, 32]] {
             let mut out = vec![0.0; m * n];
-            let tiles = Tiles::new(OutMut::new(&mut out, m, n, n), rows, columns);
-            for i in (0..tiles.len()).rev() {
-                gemm_f32(level, &lhs, weights, &Epilogue::default(), tiles.claim(i).unwrap());
-            }
-            assert_eq!(out, whole, "{level} in tiles of {rows}x{columns}");
+            let view = ViewMut::new([m, n], &mut out).unwrap();
+            split::for_each_tile(&Inline, view, tile, |first, part| {
+                gemm_f32(level, &lhs, weights, &Epilogue::default(), OutMut::at(first, part));
+            });
+            assert_eq!(out, all, "{level} in tiles of {tile:?}");
         }
     }
 }
@@ -116,16 +125,16 @@ fn epilogues_apply_in_order() {
                     let epilogue = Epilogue {
                         bias: full.then_some(&bias),
                         activation: if full { Activation::Relu } else { Activation::None },
-                        gate: full.then(|| Rows::new(&gate, m, n, n + 1)),
+                        gate: full.then(|| rows(&gate, m, n, n + 1)),
                         scale: full.then_some(&scale),
                         residual: match residual_kind {
                             0 => Residual::None,
-                            1 => Residual::Add(Rows::new(&residual, m, n, n + 2)),
+                            1 => Residual::Add(rows(&residual, m, n, n + 2)),
                             _ => Residual::Output,
                         },
                     };
                     let mut out = before.clone();
-                    let to = OutMut::new(&mut out, m, n, n);
+                    let to = whole(&mut out, m, n, n);
                     gemm_f32(level, &Lhs::matrix(&x, m, k, k), weights, &epilogue, to);
                     let expected: Vec<f64> = (0..m * n)
                         .map(|at| {
@@ -168,19 +177,20 @@ fn bytes_are_summed_exactly() {
             (0..n).map(|j| w[j * k..(j + 1) * k].iter().map(|w| i32::from(*w)).sum::<i32>() as f32).collect();
         scales.resize(padded, 0.0);
         sums.resize(padded, 0.0);
-        let (row_scales, zeros) = (random(m, 4), vec![17.0; m]);
+        let mut params = random(m * 2, 4);
+        params.iter_mut().skip(1).step_by(2).for_each(|zero| *zero = 17.0);
         for level in Level::available() {
             let most = f32::from(level.activation_max());
             let x: Vec<u8> = random(m * k4, 5).iter().map(|x| ((x + 1.0) * 0.5 * most) as u8).collect();
-            let quantized = Quantized { lhs: Lhs::matrix(&x, m, k4, k4), scales: &row_scales, zeros: &zeros };
+            let quantized = Quantized { lhs: Lhs::matrix(&x, m, k4, k4), params: rows(&params, m, 2, 2) };
             let mut out = vec![9.0; m * n];
-            let to = OutMut::new(&mut out, m, n, n);
+            let to = whole(&mut out, m, n, n);
             gemm_s8(level, &quantized, weights, &scales, &sums, &Epilogue::default(), to);
             for i in 0..m {
                 for j in 0..n {
                     let dot: i64 =
                         (0..k).map(|l| (i64::from(x[i * k4 + l]) - 17) * i64::from(w[j * k + l])).sum();
-                    let expected = dot as f32 * (row_scales[i] * scales[j]);
+                    let expected = dot as f32 * (params[2 * i] * scales[j]);
                     assert_eq!(out[i * n + j], expected, "{level} {m}x{k}x{n} at {i}, {j}");
                 }
             }
@@ -210,16 +220,10 @@ fn bf16_and_f16_are_close_to_what_they_store() {
             let plain = Epilogue::default();
             let mut out = vec![9.0; m * n];
             let weights = Packed::new(&packed_b, n, k).unwrap();
-            gemm_bf16(
-                level,
-                &Lhs::matrix(&narrow, m, k2, k2),
-                weights,
-                &plain,
-                OutMut::new(&mut out, m, n, n),
-            );
+            gemm_bf16(level, &Lhs::matrix(&narrow, m, k2, k2), weights, &plain, whole(&mut out, m, n, n));
             assert_close(&out, &expected_b, k, 0.0, &format!("{level} bf16 {m}x{k}x{n}"));
             let weights = Packed::new(&packed_h, n, k).unwrap();
-            gemm_f16(level, &Lhs::matrix(&x, m, k, k), weights, &plain, OutMut::new(&mut out, m, n, n));
+            gemm_f16(level, &Lhs::matrix(&x, m, k, k), weights, &plain, whole(&mut out, m, n, n));
             assert_close(&out, &expected_h, k, 0.0, &format!("{level} f16 {m}x{k}x{n}"));
         }
     }
@@ -235,7 +239,7 @@ fn what_is_not_a_number_passes_through() {
         let mut out = vec![0.0; m * n];
         let epilogue = Epilogue { activation: Activation::Gelu, ..Epilogue::default() };
         let weights = Packed::new(&packed_w, n, k).unwrap();
-        gemm_f32(level, &Lhs::matrix(&x, m, k, k), weights, &epilogue, OutMut::new(&mut out, m, n, n));
+        gemm_f32(level, &Lhs::matrix(&x, m, k, k), weights, &epilogue, whole(&mut out, m, n, n));
         assert!(out[..n].iter().all(|x| x.is_nan()) && out[n..2 * n].iter().all(|x| *x == f32::INFINITY));
         assert!(out[2 * n..].iter().all(|x| x.is_finite()));
     }

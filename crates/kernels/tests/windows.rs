@@ -2,9 +2,10 @@
 
 use tiny_vlm_kernels::{
     Activation, ConvShape, DepthwiseInput, Element, Epilogue, OutMut, Packed, Pool, Quantized, StripSource,
-    Tiles, copy_strip, depthwise, gather_windows, gemm_f32, gemm_s8, pack, pool, quantize_strip,
+    copy_strip, depthwise, gather_windows, gemm_f32, gemm_s8, pack, pool, quantize_strip,
 };
 use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::{Inline, View, ViewMut, split};
 
 fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -72,6 +73,10 @@ fn cases() -> impl Iterator<Item = (ConvShape, [usize; 3], [usize; 2])> {
     })
 }
 
+fn whole(data: &mut [f32], rows: usize, columns: usize, stride: usize) -> OutMut<'_> {
+    ViewMut::with_strides([rows, columns], [stride, 1], data).unwrap().into()
+}
+
 fn packed<T: Element>(values: &[T], n: usize, k: usize) -> Vec<T> {
     let mut out = vec![T::default(); T::LAYOUT.len(n, k).unwrap()];
     pack(values, n, k, k, &mut out);
@@ -117,7 +122,7 @@ fn dense_convolution_in_f32() {
                     let mut strip = vec![f32::NAN; source.len()];
                     copy_strip(source, &mut strip);
                     let lhs = conv.windows(&strip, [lines, ow], conv.strip(lines, w)[1], c);
-                    let to = OutMut::new(&mut out[first * ow * n..], lines * ow, n, n);
+                    let to = whole(&mut out[first * ow * n..], lines * ow, n, n);
                     gemm_f32(level, &lhs, weights, &Epilogue::default(), to);
                 }
                 for (got, expected) in out.iter().zip(&expected) {
@@ -156,10 +161,11 @@ fn dense_convolution_in_bytes() {
                 gathered = rows;
                 tiny_vlm_kernels::Lhs::matrix(&gathered, oh * ow, k4, k4)
             };
-            let (row_scales, zeros) = (vec![scale; oh * ow], vec![zero; oh * ow]);
-            let quantized = Quantized { lhs, scales: &row_scales, zeros: &zeros };
+            let params = [scale, zero];
+            let params = View::with_strides([oh * ow, 2], [0, 1], &params).unwrap();
+            let quantized = Quantized { lhs, params };
             let mut out = vec![0.0; oh * ow * n];
-            let to = OutMut::new(&mut out, oh * ow, n, n);
+            let to = whole(&mut out, oh * ow, n, n);
             gemm_s8(level, &quantized, weights, &[1.0; 32], &sums, &Epilogue::default(), to);
             for (got, expected) in out.iter().zip(&expected) {
                 // Each value is off by at most a step, and by half of one nearly always.
@@ -180,10 +186,10 @@ fn depthwise_convolution() {
             let epilogue = Epilogue { bias: Some(&bias), activation, ..Epilogue::default() };
             for level in Level::available() {
                 let mut out = vec![0.0; oh * ow * c];
-                let tiles = Tiles::new(OutMut::new(&mut out, oh * ow, c, c), 2 * ow, c);
-                for i in 0..tiles.len() {
-                    depthwise(level, &input, &weights, &epilogue, tiles.claim(i).unwrap());
-                }
+                let view = ViewMut::new([oh * ow, c], &mut out).unwrap();
+                split::for_each_tile(&Inline, view, [2 * ow, c], |first, part| {
+                    depthwise(level, &input, &weights, &epilogue, OutMut::at(first, part));
+                });
                 for (at, got) in out.iter().enumerate() {
                     let (pixel, i) = (at / c, at % c);
                     let mut sum = f64::from(bias[i]);
@@ -212,7 +218,7 @@ fn pooling() {
         for kind in [Pool::Max, Pool::Average] {
             for level in Level::available() {
                 let mut out = vec![9.0; oh * ow * c];
-                pool(level, &input, kind, OutMut::new(&mut out, oh * ow, c, c));
+                pool(level, &input, kind, whole(&mut out, oh * ow, c, c));
                 for (at, got) in out.iter().enumerate() {
                     let (pixel, i) = (at / c, at % c);
                     let (mut sum, mut most, mut count) = (0.0, f32::NEG_INFINITY, 0.0);

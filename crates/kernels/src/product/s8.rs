@@ -10,6 +10,7 @@
 //! packed weights. For the same bytes every level gives the same bits.
 
 use tiny_vlm_simd::{Dot4, DotOp, Level, Tile};
+use tiny_vlm_tensor::View;
 
 use super::f32::check_shapes;
 use super::sweep::sweep;
@@ -24,16 +25,13 @@ use crate::output::OutMut;
 pub struct Quantized<'a> {
     /// The bytes, with K rounded up to a multiple of four.
     pub lhs: Lhs<'a, u8>,
-    /// The value of a step, one a row.
-    pub scales: &'a [f32],
-    /// The byte that stands for zero, one a row.
-    pub zeros: &'a [f32],
+    /// The value of a step and the byte that stands for zero, for each row; of stride 0 where all have the same.
+    pub params: View<'a, f32, 2>,
 }
 
 #[derive(Clone, Copy)]
 struct S8<'a> {
-    row_scales: &'a [f32],
-    row_zeros: &'a [f32],
+    params: View<'a, f32, 2>,
     scales: &'a [f32],
     sums: &'a [f32],
 }
@@ -73,8 +71,8 @@ impl<I: Dot4> Product<I> for S8<'_> {
     unsafe fn result(self, isa: I, acc: I::I32, row: usize, channel: usize) -> I::F32 {
         // SAFETY: the tables were checked to cover every row, and every channel to the end of its panel.
         unsafe {
-            let zero = isa.splat(*self.row_zeros.get_unchecked(row));
-            let scale = isa.splat(*self.row_scales.get_unchecked(row));
+            let params = self.params.as_ptr().add(row * self.params.strides()[0]);
+            let (scale, zero) = (isa.splat(*params), isa.splat(*params.add(1)));
             let sums = isa.load(self.sums.as_ptr().add(channel));
             let scales = isa.load(self.scales.as_ptr().add(channel));
             isa.mul(isa.fnma(zero, sums, isa.to_f32(acc)), isa.mul(scale, scales))
@@ -147,12 +145,15 @@ pub fn gemm_s8<'a>(
     let (n, k) = (weights.n(), weights.k());
     check_shapes(x.lhs.rows(), x.lhs.columns(), n, k.next_multiple_of(4), &out);
     let rows = x.lhs.rows();
-    assert!(x.scales.len() >= rows && x.zeros.len() >= rows, "a scale and a zero for each of {rows} rows");
+    assert!(
+        x.params.shape()[0] >= rows && x.params.shape()[1] == 2,
+        "scale and zero for each of {rows} rows"
+    );
     let padded = n.next_multiple_of(crate::layout::PANEL);
     assert!(
         scales.len() >= padded && sums.len() >= padded,
         "a scale and a sum for each of {padded} channels"
     );
-    let product = S8 { row_scales: x.scales, row_zeros: x.zeros, scales, sums };
+    let product = S8 { params: x.params, scales, sums };
     level.run_dot(Gemm { lhs: x.lhs.words(), product, weights, epilogue, out });
 }

@@ -50,6 +50,11 @@ fn shell_bf16<O: Bf16Op, I: DotBf16>(isa: I, op: O) -> O::Output {
     op.eval(isa)
 }
 
+/// 24 of the 32 registers accumulate.
+const FULL: Tile = Tile { rows: 12, accumulators: 24 };
+/// Where a step takes several instructions, more rows would only make the library larger.
+const HALF: Tile = Tile { rows: 6, accumulators: 12 };
+
 #[inline(always)]
 fn first(n: usize) -> __mmask16 {
     debug_assert!(n <= 16);
@@ -71,7 +76,7 @@ impl<const DOT: u8> Isa for Avx512<DOT> {
 
     const NAME: &'static str = "x86_64-avx512";
     const FUSED: bool = true;
-    const TILE: Tile = Tile { rows: 12, accumulators: 24 };
+    const TILE: Tile = FULL;
 
     #[inline(always)]
     fn call<O: Op>(self, op: O) -> O::Output {
@@ -270,7 +275,7 @@ impl<const DOT: u8> Isa for Avx512<DOT> {
 impl<const DOT: u8> Dot4 for Avx512<DOT> {
     const ACTIVATION_MAX: u8 = if DOT >= 1 { 255 } else { 127 };
     const DOT_NAME: &'static str = if DOT >= 1 { "x86_64-avx512vnni" } else { "x86_64-avx512" };
-    const DOT_TILE: Tile = Tile { rows: 12, accumulators: 24 };
+    const DOT_TILE: Tile = if DOT >= 1 { FULL } else { HALF };
 
     #[inline(always)]
     fn call_dot<O: DotOp>(self, op: O) -> O::Output {
@@ -293,7 +298,7 @@ impl<const DOT: u8> Dot4 for Avx512<DOT> {
 
 impl<const DOT: u8> DotBf16 for Avx512<DOT> {
     const BF16_NAME: &'static str = if DOT >= 2 { "x86_64-avx512bf16" } else { "x86_64-avx512" };
-    const BF16_TILE: Tile = Tile { rows: 12, accumulators: 24 };
+    const BF16_TILE: Tile = if DOT >= 2 { FULL } else { HALF };
 
     #[inline(always)]
     fn call_bf16<O: Bf16Op>(self, op: O) -> O::Output {

@@ -1,0 +1,199 @@
+//! Dense convolution over NHWC images, in the precision of its matrix.
+
+use half::bf16;
+use tiny_vlm_kernels::{
+    ConvShape, Epilogue, Lhs, OutMut, Quantized, Residual, StripSource, copy_strip, gather_windows,
+    gemm_bf16, gemm_f16, gemm_f32, gemm_s8, quantize_strip, to_bf16,
+};
+use tiny_vlm_tensor::{Context, View, ViewMut, split};
+
+use crate::lanes::{Lanes, MOST_LANES};
+use crate::matmul::matmul;
+use crate::matrix::{Bytes, Data, view};
+use crate::{Matrix, QuantError};
+
+/// Output pixels of a strip, about: enough for the tiles of a product, few enough that the strip stays in cache.
+const STRIP_PIXELS: usize = 96;
+
+/// Writes `epilogue(x ∗ weights)` to `out`, of the height and width that `shape` gives and a channel for each row of
+/// `weights`. The epilogue's matrices have a row for each output pixel.
+///
+/// The image is taken in strips of output rows, cut by the shape alone. In bytes each strip has one scale and zero.
+///
+/// # Errors
+/// If the shapes do not fit one another or the image has gaps; nothing is written then.
+pub fn conv2d(
+    ctx: &Context<'_>,
+    x: View<'_, f32, 3>,
+    weights: &Matrix,
+    shape: &ConvShape,
+    epilogue: &Epilogue<'_>,
+    out: ViewMut<'_, f32, 3>,
+) -> Result<(), QuantError> {
+    let [h, w, c] = x.shape();
+    let [kh, kw] = shape.kernel;
+    let Some([oh, ow]) = shape.output([h, w]) else {
+        return Err(QuantError::Window { kernel: shape.kernel, stride: shape.stride, image: [h, w, c] });
+    };
+    let (n, k) = (weights.rows(), weights.columns());
+    if Some(k) != kh.checked_mul(kw).and_then(|taps| taps.checked_mul(c)) || out.shape() != [oh, ow, n] {
+        return Err(QuantError::Shapes { x: vec![h, w, c], weights: [n, k], out: out.shape().to_vec() });
+    }
+    epilogue.fits(oh * ow, n).map_err(QuantError::Epilogue)?;
+    let gaps = |strides| QuantError::Gaps { shape: [h, w, c], strides };
+    let image = x.data().ok_or_else(|| gaps(x.strides()))?;
+    let strides = out.strides();
+    let out = out.reshape([oh * ow, n]).map_err(|_| gaps(strides))?;
+    if *shape == ConvShape::square(1, 1, 0) {
+        let x = x.reshape([h * w, c]).map_err(|_| gaps(x.strides()))?;
+        return matmul(ctx, x, weights, epilogue, out);
+    }
+
+    let strips = Strips {
+        image,
+        shape: [h, w, c],
+        conv: *shape,
+        line: ow,
+        lines: STRIP_PIXELS.div_ceil(ow).max(4).min(oh),
+        weights,
+        epilogue,
+    };
+    let threads = ctx.executor.threads();
+    let columns = strips.columns(threads, oh);
+    let words = strips.words();
+    let mut buffer = ctx.scratch.take::<f32>(words * threads.min(MOST_LANES));
+    let lanes = Lanes::new(&mut buffer, words);
+    split::for_each_tile(ctx.executor, out, [strips.lines * ow, columns], |first, part| {
+        lanes.with(|lane| strips.compute(first, part, lane));
+    });
+    Ok(())
+}
+
+/// What the tasks of a convolution share.
+struct Strips<'a> {
+    image: &'a [f32],
+    shape: [usize; 3],
+    conv: ConvShape,
+    /// Output pixels of a line.
+    line: usize,
+    /// Output lines of a strip.
+    lines: usize,
+    weights: &'a Matrix,
+    epilogue: &'a Epilogue<'a>,
+}
+
+impl Strips<'_> {
+    /// Output channels of a task: all, unless there are too few strips to go round.
+    fn columns(&self, threads: usize, height: usize) -> usize {
+        let (n, k) = (self.weights.rows().max(1), self.weights.columns());
+        let strips = height.div_ceil(self.lines);
+        let work = strips.saturating_mul(self.lines * self.line).saturating_mul(n).saturating_mul(k);
+        if threads == 1 || strips >= 2 * threads || work < 1 << 20 {
+            n
+        } else {
+            n.div_ceil((2 * threads).div_ceil(strips)).next_multiple_of(32)
+        }
+    }
+
+    /// Values of K a step of the product takes.
+    fn group(&self) -> usize {
+        self.weights.layout().group()
+    }
+
+    /// Whether a kernel row is no whole number of steps, so that windows must be gathered.
+    fn gathers(&self) -> bool {
+        !(self.conv.kernel[1] * self.shape[2]).is_multiple_of(self.group())
+    }
+
+    /// Words of scratch of a task: a strip in the precision of the product, the same in f32 where it is rounded from
+    /// that, and gathered windows.
+    fn words(&self) -> usize {
+        let [rows, width] = self.conv.strip(self.lines, self.shape[1]);
+        let len = rows * width * self.shape[2];
+        let gathered = if self.gathers() {
+            self.lines * self.line * self.weights.columns().div_ceil(self.group())
+        } else {
+            0
+        };
+        gathered
+            + match self.weights.data {
+                Data::F32(_) | Data::F16(_) => len,
+                Data::Bf16(_) => len.div_ceil(2) + len,
+                Data::Int8(_) => len.div_ceil(4),
+            }
+    }
+
+    fn compute(&self, first: [usize; 2], out: ViewMut<'_, f32, 2>, lane: &mut [f32]) {
+        let rows = first[0]..first[0] + out.shape()[0];
+        let lines = rows.len() / self.line;
+        let source = StripSource {
+            image: self.image,
+            shape: self.shape,
+            conv: self.conv,
+            first: first[0] / self.line,
+            lines,
+        };
+        let epilogue = Epilogue {
+            gate: self.epilogue.gate.map(|m| m.slice(0, rows.clone())),
+            residual: match self.epilogue.residual {
+                Residual::Add(m) => Residual::Add(m.slice(0, rows)),
+                other => other,
+            },
+            ..*self.epilogue
+        };
+        let out = OutMut::at([0, first[1]], out);
+        let (level, n, k) = (self.weights.level(), self.weights.rows(), self.weights.columns());
+        match &self.weights.data {
+            Data::F32(w) => {
+                let lhs = self.floats(source, lane);
+                gemm_f32(level, &lhs, view(w, n, k), &epilogue, out);
+            }
+            Data::F16(w) => {
+                let lhs = self.floats(source, lane);
+                gemm_f16(level, &lhs, view(w, n, k), &epilogue, out);
+            }
+            Data::Bf16(w) => {
+                let (wide, rest) = lane.split_at_mut(source.len());
+                copy_strip(source, wide);
+                let (strip, rest) = rest.split_at_mut(source.len().div_ceil(2));
+                let strip: &mut [bf16] = &mut bytemuck::cast_slice_mut(strip)[..source.len()];
+                to_bf16(level, wide, strip);
+                let lhs = self.windows(lines, strip, bytemuck::cast_slice_mut(rest));
+                gemm_bf16(level, &lhs, view(w, n, k), &epilogue, out);
+            }
+            Data::Int8(Bytes { weights, scales, sums }) => {
+                let (strip, rest) = lane.split_at_mut(source.len().div_ceil(4));
+                let strip: &mut [u8] = &mut bytemuck::cast_slice_mut(strip)[..source.len()];
+                let params = quantize_strip(level, source, strip);
+                let lhs = self.windows(lines, strip, bytemuck::cast_slice_mut(rest));
+                let Ok(params) = View::with_strides([lines * self.line, 2], [0, 1], &params) else { return };
+                let x = Quantized { lhs, params };
+                gemm_s8(level, &x, view(weights, n, k), scales, sums, &epilogue, out);
+            }
+        }
+    }
+
+    /// The windows of a strip in f32, over the image itself where there is no border.
+    fn floats<'b>(&'b self, source: StripSource<'_>, lane: &'b mut [f32]) -> Lhs<'b, f32> {
+        let [_, w, c] = self.shape;
+        if !self.conv.is_padded() {
+            let from = &self.image[source.first * self.conv.stride[0] * w * c..];
+            return self.conv.windows(from, [source.lines, self.line], w, c);
+        }
+        let strip = &mut lane[..source.len()];
+        copy_strip(source, strip);
+        self.windows(source.lines, strip, &mut [])
+    }
+
+    /// The windows of a strip, gathered where they must be.
+    fn windows<'b, T: Copy + Default>(&self, lines: usize, strip: &'b [T], rows: &'b mut [T]) -> Lhs<'b, T> {
+        let (width, c) = (self.conv.strip(lines, self.shape[1])[1], self.shape[2]);
+        if !self.gathers() {
+            return self.conv.windows(strip, [lines, self.line], width, c);
+        }
+        let (count, k) = (lines * self.line, self.weights.columns().next_multiple_of(self.group()));
+        let rows = &mut rows[..count * k];
+        gather_windows(&self.conv, strip, [lines, self.line], width, c, self.group(), rows);
+        Lhs::matrix(rows, count, k, k)
+    }
+}

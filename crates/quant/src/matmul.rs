@@ -1,0 +1,192 @@
+//! Linear layers: activations by a matrix, shared out over threads.
+
+use half::bf16;
+use tiny_vlm_kernels::{
+    Epilogue, Lhs, OutMut, Quantized, gemm_bf16, gemm_f16, gemm_f32, gemm_s8, quantize_rows,
+    quantized_stride, to_bf16,
+};
+use tiny_vlm_memory::ScratchBuf;
+use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::{Context, View, ViewMut, split};
+
+use crate::matrix::{Data, view};
+use crate::{Matrix, Precision, QuantError};
+
+/// Activations in the form that matrices of one precision take, to be multiplied by several of them: the queries,
+/// keys and values of attention, say.
+pub struct Prepared<'a> {
+    x: View<'a, f32, 2>,
+    level: Level,
+    form: Form<'a>,
+}
+
+enum Form<'a> {
+    /// As they are, for f32 and f16.
+    Float,
+    /// Rounded, with K padded to an even number.
+    Bf16(ScratchBuf<'a, bf16>),
+    /// As bytes with their scales and zeros.
+    Bytes(ScratchBuf<'a, f32>),
+}
+
+impl<'a> Prepared<'a> {
+    /// Brings activations into the form that `weights` and others of its precision and level take.
+    pub fn new(ctx: &Context<'a>, x: View<'a, f32, 2>, weights: &Matrix) -> Self {
+        let ([rows, k], level) = (x.shape(), weights.level());
+        let form = match weights.precision() {
+            Precision::F32 | Precision::F16 => Form::Float,
+            Precision::Bf16 => {
+                let padded = k.next_multiple_of(2);
+                let mut buffer = ctx.scratch.take::<bf16>(rows * padded);
+                if padded > 0 {
+                    let chunk = chunk_rows(ctx, rows, k) * padded;
+                    split::for_each_chunk(ctx.executor, &mut buffer, chunk, |i, part| {
+                        for (j, row) in part.chunks_exact_mut(padded).enumerate() {
+                            to_bf16(level, x.row(i * chunk / padded + j), row);
+                        }
+                    });
+                }
+                Form::Bf16(buffer)
+            }
+            Precision::Int8 => {
+                let stride = quantized_stride(k);
+                let mut buffer = ctx.scratch.take::<f32>(rows * stride);
+                if let Ok(whole) = ViewMut::new([rows, stride], &mut buffer[..]) {
+                    let tile = [chunk_rows(ctx, rows, k), stride];
+                    split::for_each_tile(ctx.executor, whole, tile, |first, part| {
+                        quantize_rows(level, x, OutMut::at(first, part));
+                    });
+                }
+                Form::Bytes(buffer)
+            }
+        };
+        Prepared { x, level, form }
+    }
+
+    /// Rows and columns of the activations.
+    pub fn shape(&self) -> [usize; 2] {
+        self.x.shape()
+    }
+
+    fn name(&self) -> &'static str {
+        match self.form {
+            Form::Float => "f32 or f16",
+            Form::Bf16(_) => "bf16",
+            Form::Bytes(_) => "int8",
+        }
+    }
+}
+
+/// Rows of a preparation task: one task where there is only one thread or little to do.
+fn chunk_rows(ctx: &Context<'_>, rows: usize, k: usize) -> usize {
+    let threads = ctx.executor.threads();
+    if threads == 1 || rows * k < 1 << 16 { rows.max(1) } else { rows.div_ceil(4 * threads).max(1) }
+}
+
+/// Writes `epilogue(x · weightsᵀ)` to `out`.
+///
+/// # Errors
+/// If the shapes do not fit one another; nothing is written then.
+pub fn matmul(
+    ctx: &Context<'_>,
+    x: View<'_, f32, 2>,
+    weights: &Matrix,
+    epilogue: &Epilogue<'_>,
+    out: ViewMut<'_, f32, 2>,
+) -> Result<(), QuantError> {
+    check(x.shape(), weights, epilogue, &out)?;
+    matmul_prepared(ctx, &Prepared::new(ctx, x, weights), weights, epilogue, out)
+}
+
+/// As [`matmul`], with activations that were prepared before.
+///
+/// # Errors
+/// If the shapes do not fit one another or the activations were prepared for another precision or level; nothing is
+/// written then.
+pub fn matmul_prepared(
+    ctx: &Context<'_>,
+    x: &Prepared<'_>,
+    weights: &Matrix,
+    epilogue: &Epilogue<'_>,
+    out: ViewMut<'_, f32, 2>,
+) -> Result<(), QuantError> {
+    check(x.shape(), weights, epilogue, &out)?;
+    let ([m, k], n, level) = (x.shape(), weights.rows(), weights.level());
+    let wrong = || QuantError::Prepared {
+        prepared: format!("{} at {}", x.name(), x.level),
+        weights: format!("{} at {level}", weights.precision()),
+    };
+    let tile = tile(ctx, [m, n, k], weights.precision());
+    match (&weights.data, &x.form) {
+        (Data::F32(w), Form::Float) => {
+            let (lhs, w) = (Lhs::from(x.x), view(w, n, k));
+            split::for_each_tile(ctx.executor, out, tile, |first, part| {
+                gemm_f32(level, &lhs, w, epilogue, OutMut::at(first, part));
+            });
+        }
+        (Data::F16(w), Form::Float) => {
+            let (lhs, w) = (Lhs::from(x.x), view(w, n, k));
+            split::for_each_tile(ctx.executor, out, tile, |first, part| {
+                gemm_f16(level, &lhs, w, epilogue, OutMut::at(first, part));
+            });
+        }
+        (Data::Bf16(w), Form::Bf16(x)) => {
+            let padded = k.next_multiple_of(2);
+            let (lhs, w) = (Lhs::matrix(x, m, padded, padded), view(w, n, k));
+            split::for_each_tile(ctx.executor, out, tile, |first, part| {
+                gemm_bf16(level, &lhs, w, epilogue, OutMut::at(first, part));
+            });
+        }
+        // Bytes of one level may be too large for another.
+        (Data::Int8(b), Form::Bytes(words)) if x.level.activation_max() == level.activation_max() => {
+            let stride = quantized_stride(k);
+            let Ok(params) = View::with_strides([m, 2], [stride, 1], words) else { return Err(wrong()) };
+            let bytes = bytemuck::cast_slice(words.get(2..).unwrap_or_default());
+            let lhs = Lhs::matrix(bytes, m, k.next_multiple_of(4), 4 * stride);
+            let (x, w) = (Quantized { lhs, params }, view(&b.weights, n, k));
+            split::for_each_tile(ctx.executor, out, tile, |first, part| {
+                gemm_s8(level, &x, w, &b.scales, &b.sums, epilogue, OutMut::at(first, part));
+            });
+        }
+        _ => return Err(wrong()),
+    }
+    Ok(())
+}
+
+fn check(
+    [m, k]: [usize; 2],
+    weights: &Matrix,
+    epilogue: &Epilogue<'_>,
+    out: &ViewMut<'_, f32, 2>,
+) -> Result<(), QuantError> {
+    let n = weights.rows();
+    if weights.columns() != k || out.shape() != [m, n] {
+        let weights = [n, weights.columns()];
+        return Err(QuantError::Shapes { x: vec![m, k], weights, out: out.shape().to_vec() });
+    }
+    epilogue.fits(m, n).map_err(QuantError::Epilogue)
+}
+
+/// Rows and columns of a task. Every choice gives the same results; this one keeps tasks above some microseconds,
+/// cuts rows where there are enough of them, so that each task reads all weights once, and otherwise channels, in
+/// whole groups of panels, so that each reads its own.
+pub(crate) fn tile(ctx: &Context<'_>, [m, n, k]: [usize; 3], precision: Precision) -> [usize; 2] {
+    let threads = ctx.executor.threads();
+    let work = m.saturating_mul(n).saturating_mul(k);
+    let least = match precision {
+        Precision::Int8 => 1 << 20,
+        Precision::Bf16 => 1 << 19,
+        _ => 1 << 18,
+    };
+    if threads == 1 || work < least {
+        return [m.max(1), n.max(1)];
+    }
+    let tasks = (work / (least / 2)).clamp(2, 4 * threads);
+    if m >= 12 * tasks {
+        [m.div_ceil(tasks).next_multiple_of(12), n.max(1)]
+    } else if m >= 96 {
+        [m.div_ceil(tasks / 2).next_multiple_of(12), n.div_ceil(2).next_multiple_of(128)]
+    } else {
+        [m, n.div_ceil(tasks).next_multiple_of(128)]
+    }
+}

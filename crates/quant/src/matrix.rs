@@ -1,0 +1,255 @@
+//! A matrix of weights, packed once.
+
+use half::{bf16, f16};
+use tiny_vlm_kernels::{
+    Element, Layout, PANEL, Packed, bf16_kernel, f16_kernel, f32_kernel, pack, s8_kernel,
+};
+use tiny_vlm_memory::AlignedVec;
+use tiny_vlm_simd::Level;
+
+use crate::quantizer::{check_finite, check_length, quantize_rows};
+use crate::{Precision, QuantError};
+
+/// The weights of a linear map: a row for each output channel, a column for each input feature.
+///
+/// For a convolution the columns are kernel row, kernel column and input channel, in that order.
+#[derive(Clone, Debug)]
+pub struct Matrix {
+    n: usize,
+    k: usize,
+    level: Level,
+    pub(crate) data: Data,
+}
+
+/// Packed weights.
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    F32(AlignedVec<f32>),
+    Bf16(AlignedVec<bf16>),
+    F16(AlignedVec<f16>),
+    Int8(Bytes),
+}
+
+/// Bytes, and for each channel, to the end of the last panel, its scale and the sum of its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Bytes {
+    pub(crate) weights: AlignedVec<i8>,
+    pub(crate) scales: AlignedVec<f32>,
+    pub(crate) sums: AlignedVec<f32>,
+}
+
+impl Matrix {
+    /// Packs `n` rows of `k` weights in the given precision, bytes by rounding to nearest.
+    ///
+    /// # Errors
+    /// If the length is not `n · k`, a weight is not finite and bytes are asked for, or memory does not suffice.
+    pub fn from_f32(n: usize, k: usize, weights: &[f32], precision: Precision) -> Result<Matrix, QuantError> {
+        check_length("weights", n, k, weights.len())?;
+        let data = match precision {
+            Precision::F32 => Data::F32(packed(n, k, weights)?),
+            Precision::Bf16 => Data::Bf16(packed(n, k, &narrowed(weights, bf16::from_f32))?),
+            Precision::F16 => Data::F16(packed(n, k, &narrowed(weights, f16::from_f32))?),
+            Precision::Int8 => {
+                let q = quantize_rows(n, k, weights)?;
+                return Matrix::from_int8(n, k, &q.bytes, &q.scales);
+            }
+        };
+        Ok(Matrix { n, k, level: Level::detect(), data })
+    }
+
+    /// Packs bytes that were quantized elsewhere, `w = scale · q` with one scale a row.
+    ///
+    /// # Errors
+    /// If a length is wrong, a scale is not finite, or memory does not suffice.
+    pub fn from_int8(n: usize, k: usize, weights: &[i8], scales: &[f32]) -> Result<Matrix, QuantError> {
+        check_length("weights", n, k, weights.len())?;
+        if scales.len() != n {
+            return Err(QuantError::Length { what: "scales", n, k, expected: n, actual: scales.len() });
+        }
+        check_finite("scale", scales)?;
+        let padded = n.next_multiple_of(PANEL);
+        let mut bytes = Bytes {
+            weights: packed(n, k, weights)?,
+            scales: zeroed(n, k, padded)?,
+            sums: zeroed(n, k, padded)?,
+        };
+        bytes.scales[..n].copy_from_slice(scales);
+        if k > 0 {
+            for (row, sum) in weights.chunks_exact(k).zip(bytes.sums.iter_mut()) {
+                *sum = row.iter().map(|w| i64::from(*w)).sum::<i64>() as f32;
+            }
+        }
+        Ok(Matrix { n, k, level: Level::detect(), data: Data::Int8(bytes) })
+    }
+
+    /// The same matrix, to be multiplied with the instructions of `level`. The packed form is the same at all of them.
+    #[must_use]
+    pub fn at_level(self, level: Level) -> Matrix {
+        Matrix { level, ..self }
+    }
+
+    /// Output channels.
+    pub fn rows(&self) -> usize {
+        self.n
+    }
+
+    /// Input features.
+    pub fn columns(&self) -> usize {
+        self.k
+    }
+
+    /// As [`columns`](Matrix::columns).
+    pub fn cols(&self) -> usize {
+        self.k
+    }
+
+    /// The number format.
+    pub fn precision(&self) -> Precision {
+        match self.data {
+            Data::F32(_) => Precision::F32,
+            Data::Bf16(_) => Precision::Bf16,
+            Data::F16(_) => Precision::F16,
+            Data::Int8(_) => Precision::Int8,
+        }
+    }
+
+    /// The instruction set that products take.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// How the weights are laid out.
+    pub fn layout(&self) -> Layout {
+        match self.data {
+            Data::F32(_) => Layout::F32,
+            Data::Bf16(_) => Layout::Bf16,
+            Data::F16(_) => Layout::F16,
+            Data::Int8(_) => Layout::S8,
+        }
+    }
+
+    /// The name of the kernel that products take.
+    pub fn kernel(&self) -> String {
+        match self.data {
+            Data::F32(_) => f32_kernel(self.level),
+            Data::Bf16(_) => bf16_kernel(self.level),
+            Data::F16(_) => f16_kernel(self.level),
+            Data::Int8(_) => s8_kernel(self.level),
+        }
+    }
+
+    /// Bytes that the packed weights take, with their padding, scales and sums.
+    pub fn bytes(&self) -> usize {
+        match &self.data {
+            Data::F32(w) => size_of_val(&w[..]),
+            Data::Bf16(w) => size_of_val(&w[..]),
+            Data::F16(w) => size_of_val(&w[..]),
+            Data::Int8(b) => {
+                size_of_val(&b.weights[..]) + size_of_val(&b.scales[..]) + size_of_val(&b.sums[..])
+            }
+        }
+    }
+
+    /// Writes the weights of an output channel, as embeddings tied to a head need them.
+    ///
+    /// # Errors
+    /// If there is no such row or `out` is not of a row's length.
+    pub fn row(&self, row: usize, out: &mut [f32]) -> Result<(), QuantError> {
+        let (n, k) = (self.n, self.k);
+        if row >= n || out.len() != k {
+            let (x, out) = (vec![row], vec![out.len()]);
+            return Err(QuantError::Shapes { x, weights: [n, k], out });
+        }
+        match &self.data {
+            Data::F32(w) => unpack(w, k, row, out, |w| w),
+            Data::Bf16(w) => unpack(w, k, row, out, bf16::to_f32),
+            Data::F16(w) => unpack(w, k, row, out, f16::to_f32),
+            Data::Int8(b) => {
+                let scale = b.scales[row];
+                unpack(&b.weights, k, row, out, |w| f32::from(w) * scale);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The matrix as kernels take it. Its length was made to fit, so there is always one.
+pub(crate) fn view<T: Element>(data: &[T], n: usize, k: usize) -> Packed<'_, T> {
+    Packed::new(data, n, k).expect("a matrix holds weights of its packed length")
+}
+
+fn unpack<T: Element>(data: &[T], k: usize, row: usize, out: &mut [f32], widen: impl Fn(T) -> f32) {
+    let group = T::LAYOUT.group();
+    for (i, out) in out.chunks_mut(group).enumerate() {
+        let at = T::LAYOUT.position(k, row, i * group);
+        for (out, w) in out.iter_mut().zip(&data[at..at + group]) {
+            *out = widen(*w);
+        }
+    }
+}
+
+fn narrowed<T>(weights: &[f32], narrow: impl Fn(f32) -> T) -> Vec<T> {
+    weights.iter().map(|w| narrow(*w)).collect()
+}
+
+fn zeroed<T: bytemuck::Pod>(n: usize, k: usize, len: usize) -> Result<AlignedVec<T>, QuantError> {
+    AlignedVec::try_zeroed(len).map_err(|_| QuantError::TooLarge { n, k })
+}
+
+fn packed<T: Element + bytemuck::Pod>(
+    n: usize,
+    k: usize,
+    weights: &[T],
+) -> Result<AlignedVec<T>, QuantError> {
+    let len = T::LAYOUT.len(n, k).ok_or(QuantError::TooLarge { n, k })?;
+    let mut out = zeroed(n, k, len)?;
+    pack(weights, n, k, k, &mut out);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back() {
+        for (n, k) in [(1, 1), (17, 5), (33, 8), (0, 4), (4, 0)] {
+            let weights: Vec<f32> = (0..n * k).map(|i| ((i * 7 % 31) as f32 - 15.0) / 16.0).collect();
+            for precision in [Precision::F32, Precision::Bf16, Precision::F16, Precision::Int8] {
+                let matrix = Matrix::from_f32(n, k, &weights, precision).unwrap();
+                assert_eq!((matrix.rows(), matrix.columns(), matrix.precision()), (n, k, precision));
+                let mut out = vec![9.0; k];
+                for i in 0..n {
+                    matrix.row(i, &mut out).unwrap();
+                    for (got, w) in out.iter().zip(&weights[i * k..]) {
+                        let error = (got - w).abs();
+                        // Sixteenths are exact in each float format.
+                        assert!(error <= if precision == Precision::Int8 { 0.5 / 127.0 } else { 0.0 });
+                    }
+                }
+                assert!(matrix.row(n, &mut out).is_err());
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_count_padding() {
+        let matrix = Matrix::from_f32(17, 5, &[0.5; 85], Precision::Int8).unwrap();
+        assert_eq!(matrix.bytes(), 32 * 8 + 2 * 32 * 4);
+        assert_eq!(matrix.layout().id(), "s8-n16k4");
+    }
+
+    #[test]
+    fn lengths_and_values_are_checked() {
+        assert!(matches!(
+            Matrix::from_f32(2, 2, &[0.0; 3], Precision::F32),
+            Err(QuantError::Length { expected: 4, actual: 3, .. })
+        ));
+        assert!(matches!(
+            Matrix::from_f32(usize::MAX, 2, &[], Precision::F32),
+            Err(QuantError::TooLarge { .. })
+        ));
+        assert!(matches!(Matrix::from_int8(1, 1, &[3], &[f32::NAN]), Err(QuantError::NotFinite { .. })));
+        assert!(matches!(Matrix::from_int8(1, 1, &[3], &[]), Err(QuantError::Length { what: "scales", .. })));
+    }
+}
