@@ -1,2 +1,32 @@
 //! Model families and their registry.
+//!
+//! A [`Family`] is a loaded model as the runtime sees it: it looks at images, puts prompts together and gives scores to
+//! tokens. Each family is a directory in here that reads like its paper, and one line of the [`registry`](open), which
+//! goes by the `model_type` of a checkpoint's `config.json`.
+//!
+//! ```
+//! use tiny_vlm_models::{ModelError, ModelOptions, Source, load};
+//!
+//! let source = Source::bytes(r#"{"model_type": "abacus"}"#, b"".as_slice(), b"".as_slice());
+//! let Err(error) = load(&source, &ModelOptions::default()) else { panic!("there is no such family") };
+//! assert_eq!(error.code(), "model-unknown");
+//! ```
 #![forbid(unsafe_code)]
+
+mod error;
+mod family;
+mod features;
+mod lang;
+mod options;
+mod prompt;
+mod registry;
+mod source;
+
+pub use error::ModelError;
+pub use family::{Family, ModelInfo, Sequence, Step};
+pub use features::{Features, Line, Thing};
+pub use lang::{Lang, UnknownLang};
+pub use options::{ModelOptions, Precision, Profile, RequestShape, UnknownPrecision};
+pub use prompt::{PreparedPrompt, PromptParts, Special, Task, Turn};
+pub use registry::{known, load, open};
+pub use source::Source;

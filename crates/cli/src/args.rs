@@ -1,0 +1,380 @@
+//! What the command line asks for.
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use lexopt::{Arg, Parser, ValueExt};
+use tiny_vlm::{ImageLimits, Lang, LoadOptions, Precision, RequestOptions};
+
+use crate::failure::Failure;
+
+/// The commands, by the names that they have on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Name {
+    Ask,
+    Caption,
+    Ocr,
+    Info,
+    Eval,
+    SelfTest,
+    Completions,
+}
+
+impl Name {
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Ask, Self::Caption, Self::Ocr, Self::Info, Self::Eval, Self::SelfTest, Self::Completions];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask => "ask",
+            Self::Caption => "caption",
+            Self::Ocr => "ocr",
+            Self::Info => "info",
+            Self::Eval => "eval",
+            Self::SelfTest => "self-test",
+            Self::Completions => "completions",
+        }
+    }
+
+    /// Its operands, as the usage line writes them.
+    pub(crate) fn operands(self) -> &'static str {
+        match self {
+            Self::Ask => "IMAGE... QUESTION",
+            Self::Caption | Self::Ocr => "IMAGE...",
+            Self::Info => "",
+            Self::Eval => "SET",
+            Self::SelfTest => "[MODEL]",
+            Self::Completions => "SHELL",
+        }
+    }
+
+    fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|command| command.as_str() == name)
+    }
+}
+
+/// An option: its flag, what its value is called, its key in the tables of words, and where it may stand.
+pub(crate) struct Flag {
+    pub(crate) long: &'static str,
+    pub(crate) value: Option<&'static str>,
+    pub(crate) words: &'static str,
+    pub(crate) commands: &'static [Name],
+}
+
+const LOADING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::Eval, Name::SelfTest];
+const LOOKING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr];
+const ANSWERING: &[Name] = &[Name::Ask, Name::Caption];
+const REPORTING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::Eval, Name::SelfTest];
+
+const fn flag(
+    long: &'static str,
+    value: Option<&'static str>,
+    words: &'static str,
+    commands: &'static [Name],
+) -> Flag {
+    Flag { long, value, words, commands }
+}
+
+/// Every option in the order of the help, those of the limits last.
+pub(crate) const FLAGS: &[Flag] = &[
+    flag("model", Some("DIR"), "option-model", LOADING),
+    flag("precision", Some("P"), "option-precision", &[Name::Ask, Name::Caption, Name::Ocr, Name::Info]),
+    flag("precision", Some("P,P"), "option-precisions", &[Name::Eval]),
+    flag("threads", Some("N"), "option-threads", LOADING),
+    flag("lang", Some("LANG"), "option-lang", &Name::ALL),
+    flag("lines", None, "option-lines", &[Name::Ocr]),
+    flag("max-tokens", Some("N"), "option-max-tokens", ANSWERING),
+    flag("temperature", Some("T"), "option-temperature", ANSWERING),
+    flag("seed", Some("N"), "option-seed", ANSWERING),
+    flag("top-k", Some("N"), "option-sampling", ANSWERING),
+    flag("top-p", Some("P"), "option-sampling", ANSWERING),
+    flag("min-p", Some("P"), "option-sampling", ANSWERING),
+    flag("stop", Some("TEXT"), "option-stop", ANSWERING),
+    flag("deadline", Some("TIME"), "option-deadline", LOOKING),
+    flag("json", None, "option-json", REPORTING),
+    flag("stats", None, "option-stats", LOOKING),
+    flag("limit", Some("N"), "option-limit", &[Name::Eval]),
+    flag("answers", Some("FILE"), "option-answers", &[Name::Eval]),
+    flag("help", None, "option-help", &Name::ALL),
+    flag("max-image-bytes", Some("N"), "limit-image-bytes", LOOKING),
+    flag("max-pixels", Some("N"), "limit-pixels", LOOKING),
+    flag("max-ratio", Some("N"), "limit-ratio", LOOKING),
+    flag("max-question-bytes", Some("N"), "limit-question-bytes", &[Name::Ask]),
+];
+
+/// What to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Help(Option<Name>),
+    Version,
+    Run(Name),
+}
+
+/// The whole command line, checked.
+#[derive(Debug)]
+pub(crate) struct Args {
+    pub(crate) command: Command,
+    pub(crate) operands: Vec<OsString>,
+    pub(crate) model: Option<PathBuf>,
+    pub(crate) precisions: Vec<Precision>,
+    pub(crate) threads: Option<usize>,
+    pub(crate) lang: Option<Lang>,
+    pub(crate) lines: bool,
+    /// Most questions of a row, and where the answers go.
+    pub(crate) limit: Option<usize>,
+    pub(crate) answers: Option<PathBuf>,
+    pub(crate) json: bool,
+    pub(crate) stats: bool,
+    pub(crate) request: RequestOptions,
+    pub(crate) limits: ImageLimits,
+}
+
+impl Args {
+    /// Reads the arguments after the program's name.
+    pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Failure> {
+        let mut args = Self {
+            command: Command::Help(None),
+            operands: Vec::new(),
+            model: None,
+            precisions: Vec::new(),
+            threads: None,
+            lang: None,
+            lines: false,
+            limit: None,
+            answers: None,
+            json: false,
+            stats: false,
+            request: RequestOptions::default(),
+            limits: ImageLimits::default(),
+        };
+        let mut parser = Parser::from_args(arguments);
+        let mut name = None;
+        let mut given = Vec::new();
+        let mut help = false;
+        while let Some(argument) = parser.next().map_err(|error| failure(&error, name))? {
+            match argument {
+                Arg::Short('h') => help = true,
+                Arg::Long("help") => help = true,
+                Arg::Short('V') | Arg::Long("version") => return Ok(Self { command: Command::Version, ..args }),
+                Arg::Long(long) => {
+                    let Some(flag) = FLAGS.iter().find(|flag| flag.long == long) else {
+                        return Err(Failure::usage("option-unknown", &[("name", &format!("--{long}"))]).of(name));
+                    };
+                    given.push(flag.long);
+                    args.option(flag, &mut parser).map_err(|failure| failure.of(name))?;
+                }
+                Arg::Short(short) => {
+                    return Err(Failure::usage("option-unknown", &[("name", &format!("-{short}"))]).of(name));
+                }
+                Arg::Value(value) if name.is_none() => {
+                    let found = value.to_str().and_then(Name::find);
+                    let said = value.to_string_lossy();
+                    name = Some(found.ok_or_else(|| Failure::usage("command-unknown", &[("name", &said)]))?);
+                }
+                Arg::Value(value) => args.operands.push(value),
+            }
+        }
+        if help {
+            return Ok(Self { command: Command::Help(name), ..args });
+        }
+        let Some(name) = name else { return Err(Failure::usage("command-missing", &[])) };
+        args.command = Command::Run(name);
+        args.check(name, &given).map_err(|failure| failure.of(Some(name)))?;
+        Ok(args)
+    }
+
+    fn option(&mut self, flag: &Flag, parser: &mut Parser) -> Result<(), Failure> {
+        if flag.value.is_none() {
+            match flag.long {
+                "json" => self.json = true,
+                "stats" => self.stats = true,
+                _ => self.lines = true,
+            }
+            return Ok(());
+        }
+        let value = parser.value().map_err(|_| {
+            Failure::usage("value-missing", &[("name", &format!("--{}", flag.long))])
+        })?;
+        match flag.long {
+            "model" => {
+                self.model = Some(value.into());
+                return Ok(());
+            }
+            "answers" => {
+                self.answers = Some(value.into());
+                return Ok(());
+            }
+            _ => {}
+        }
+        let text = value.string().map_err(|value| wrong(flag, &value.to_string(), "UTF-8"))?;
+        match flag.long {
+            "precision" => {
+                let names = text.split(',').map(|name| name.trim().parse());
+                let expected = "auto, f32, bf16, f16, int8";
+                self.precisions = names.collect::<Result<_, _>>().map_err(|_| wrong(flag, &text, expected))?;
+            }
+            "threads" => self.threads = Some(number(flag, &text, 1..=1024)? as usize),
+            "lang" => self.lang = Some(text.parse().map_err(|error| Failure::usage_error(&tiny_vlm::Error::Language(error)))?),
+            "max-tokens" => self.request.max_tokens = Some(number(flag, &text, 1..=1_000_000)? as usize),
+            "temperature" => self.request.temperature = fraction(flag, &text, 100.0)?,
+            "limit" => self.limit = Some(number(flag, &text, 1..=u32::MAX.into())? as usize),
+            "seed" => self.request.seed = number(flag, &text, 0..=u64::MAX)?,
+            "top-k" => self.request.top_k = number(flag, &text, 0..=u32::MAX.into())? as usize,
+            "top-p" => self.request.top_p = fraction(flag, &text, 1.0)?,
+            "min-p" => self.request.min_p = fraction(flag, &text, 1.0)?,
+            "stop" => self.request.stop.push(text),
+            "deadline" => self.request.deadline = Some(time(flag, &text)?),
+            "max-image-bytes" => self.limits.max_bytes = number(flag, &text, 1..=u64::MAX)?,
+            "max-pixels" => self.limits.max_pixels = number(flag, &text, 1..=u64::MAX)?,
+            "max-ratio" => self.limits.max_ratio = number(flag, &text, 1..=u32::MAX.into())? as u32,
+            _ => self.request.max_question_bytes = number(flag, &text, 1..=u32::MAX.into())? as usize,
+        }
+        Ok(())
+    }
+
+    /// Whether the options go with the command, and the operands are as many as it takes.
+    fn check(&self, name: Name, given: &[&str]) -> Result<(), Failure> {
+        let command = name.as_str();
+        for long in given {
+            if !FLAGS.iter().any(|flag| flag.long == *long && flag.commands.contains(&name)) {
+                let details = [("name", format!("--{long}")), ("command", command.to_owned())];
+                return Err(Failure::usage("option-elsewhere", &details.each_ref().map(|(k, v)| (*k, v.as_str()))));
+            }
+        }
+        if self.precisions.len() > 1 && name != Name::Eval {
+            return Err(wrong(&FLAGS[1], "…,…", "auto, f32, bf16, f16, int8"));
+        }
+        let missing = |what| Err(Failure::usage("argument-missing", &[("command", command), ("name", what)]));
+        let count = self.operands.len();
+        let most = match name {
+            Name::Ask if count == 0 => return missing("IMAGE"),
+            Name::Ask if count == 1 => return missing("QUESTION"),
+            Name::Caption | Name::Ocr if count == 0 => return missing("IMAGE"),
+            Name::Eval if count == 0 => return missing("SET"),
+            Name::Completions if count == 0 => return missing("SHELL"),
+            Name::Ask | Name::Caption | Name::Ocr => usize::MAX,
+            Name::Eval | Name::SelfTest | Name::Completions => 1,
+            Name::Info => 0,
+        };
+        if count > most {
+            return Err(Failure::usage("argument-extra", &[("value", &self.operands[most].to_string_lossy())]));
+        }
+        let from_stdin = match name {
+            Name::Ask | Name::Caption | Name::Ocr => self.operands.iter().filter(|operand| *operand == "-").count(),
+            _ => 0,
+        };
+        if from_stdin > 1 { Err(Failure::usage("input-twice", &[])) } else { Ok(()) }
+    }
+
+    /// How the model is to be loaded, in the first precision asked for.
+    pub(crate) fn load_options(&self) -> LoadOptions {
+        let mut options = LoadOptions::default();
+        options.threads = self.threads;
+        options.precision = self.precisions.first().copied().unwrap_or_default();
+        options
+    }
+}
+
+fn wrong(flag: &Flag, value: &str, expected: &str) -> Failure {
+    let name = format!("--{}", flag.long);
+    Failure::usage("value-wrong", &[("name", &name), ("value", value), ("expected", expected)])
+}
+
+fn number(flag: &Flag, text: &str, range: std::ops::RangeInclusive<u64>) -> Result<u64, Failure> {
+    let (low, high) = (*range.start(), *range.end());
+    let expected = if high >= u32::MAX.into() { format!("≥ {low}") } else { format!("{low}..{high}") };
+    text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| wrong(flag, text, &expected))
+}
+
+fn fraction(flag: &Flag, text: &str, most: f32) -> Result<f32, Failure> {
+    let value: Option<f32> = text.parse().ok().filter(|value| (0.0..=most).contains(value));
+    value.ok_or_else(|| wrong(flag, text, &format!("0..{most}")))
+}
+
+/// `500ms`, `2s`, `1.5` (seconds).
+fn time(flag: &Flag, text: &str) -> Result<Duration, Failure> {
+    let (digits, scale) = match text.strip_suffix("ms") {
+        Some(digits) => (digits, 0.001),
+        None => (text.strip_suffix('s').unwrap_or(text), 1.0),
+    };
+    let seconds: Option<f64> = digits.trim().parse().ok().map(|value: f64| value * scale);
+    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= 1e6);
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| wrong(flag, text, "500ms, 2s, …"))
+}
+
+fn failure(error: &lexopt::Error, name: Option<Name>) -> Failure {
+    let failure = match error {
+        lexopt::Error::UnexpectedValue { option, .. } => Failure::usage("option-unknown", &[("name", &format!("{option}=…"))]),
+        other => Failure::usage("option-unknown", &[("name", &other.to_string())]),
+    };
+    failure.of(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, Failure> {
+        Args::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    fn code(line: &str) -> &'static str {
+        parse(line).unwrap_err().code
+    }
+
+    #[test]
+    fn a_question_with_everything() {
+        let args = parse(
+            "ask a.png b.png what --model m --precision int8 --threads 2 --lang fr --max-tokens 9 --temperature 0.5 \
+             --seed 7 --deadline 500ms --json --stats --stop x --stop y --top-k 5 --max-pixels 100",
+        )
+        .unwrap();
+        assert!(matches!(args.command, Command::Run(Name::Ask)));
+        assert_eq!(args.operands, ["a.png", "b.png", "what"]);
+        assert_eq!((args.threads, args.lang), (Some(2), Some(Lang::Fr)));
+        assert_eq!(args.request.deadline, Some(Duration::from_millis(500)));
+        assert_eq!((args.request.max_tokens, args.request.seed, args.request.top_k), (Some(9), 7, 5));
+        assert_eq!(args.request.stop, ["x", "y"]);
+        assert_eq!(args.limits.max_pixels, 100);
+        assert!(args.json && args.stats);
+        assert_eq!(args.load_options().precision, Precision::Int8);
+    }
+
+    #[test]
+    fn help_and_version() {
+        assert!(matches!(parse("--help").unwrap().command, Command::Help(None)));
+        assert!(matches!(parse("ask --help").unwrap().command, Command::Help(Some(Name::Ask))));
+        assert!(matches!(parse("ask -h a.png").unwrap().command, Command::Help(Some(Name::Ask))));
+        assert!(matches!(parse("--version").unwrap().command, Command::Version));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (line, expected) in [
+            ("", "command-missing"),
+            ("frobnicate", "command-unknown"),
+            ("ask a.png what --frobnicate", "option-unknown"),
+            ("ask a.png what -x", "option-unknown"),
+            ("ask", "argument-missing"),
+            ("ask a.png", "argument-missing"),
+            ("ocr", "argument-missing"),
+            ("info a", "argument-extra"),
+            ("eval a b", "argument-extra"),
+            ("ask - -", "input-twice"),
+            ("ask a.png what --lang tlh", "unknown-language"),
+            ("ask a.png what --threads 0", "value-wrong"),
+            ("ask a.png what --threads", "value-missing"),
+            ("ask a.png what --temperature nan", "value-wrong"),
+            ("ask a.png what --deadline 0", "value-wrong"),
+            ("ask a.png what --deadline 5m", "value-wrong"),
+            ("ask a.png what --precision int3", "value-wrong"),
+            ("ask a.png what --precision f32,int8", "value-wrong"),
+            ("ask a.png what --json=yes", "option-unknown"),
+            ("ocr a.png --temperature 1", "option-elsewhere"),
+            ("ask a.png what --lines", "option-elsewhere"),
+        ] {
+            assert_eq!(code(line), expected, "{line:?}");
+        }
+        assert!(parse("eval set --precision f32,int8").is_ok());
+        assert!(parse("ask - what").is_ok());
+    }
+}

@@ -1,0 +1,15 @@
+//! One module a command.
+
+mod answer;
+mod completions;
+mod eval;
+mod info;
+mod ocr;
+mod self_test;
+
+pub(crate) use answer::{ask, caption};
+pub(crate) use completions::completions;
+pub(crate) use eval::eval;
+pub(crate) use info::info;
+pub(crate) use ocr::ocr;
+pub(crate) use self_test::self_test;

@@ -1,0 +1,162 @@
+//! What `--json` writes: objects with a version, one a line.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tiny_vlm::{Answer, Line, Note, Reading, Thing};
+
+use crate::{failure::Failure, words::Words};
+
+/// The version of these objects: raised when a field changes its meaning or goes.
+pub(crate) const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct AnswerObject<'a> {
+    version: u32,
+    images: &'a [&'a str],
+    text: &'a str,
+    finish: &'static str,
+    mean_logprob: f32,
+    usage: UsageObject,
+    lines: Vec<LineObject<'a>>,
+    things: Vec<ThingObject>,
+    notes: Vec<NoteObject>,
+    timings_ms: TimingsObject,
+    peak_memory_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct UsageObject {
+    image_tokens: usize,
+    prompt_tokens: usize,
+    completion_tokens: usize,
+}
+
+#[derive(Serialize)]
+struct LineObject<'a> {
+    text: &'a str,
+    /// Corners in pixels: upper left, upper right, lower right, lower left, as the print is read.
+    quad: [[f32; 2]; 4],
+    confidence: f32,
+}
+
+#[derive(Serialize)]
+struct ThingObject {
+    /// Left, top, right, bottom, in pixels.
+    area: [f32; 4],
+    confidence: f32,
+}
+
+#[derive(Serialize)]
+struct NoteObject {
+    code: &'static str,
+    message: String,
+}
+
+#[derive(Serialize)]
+struct TimingsObject {
+    load: f64,
+    decode_image: f64,
+    encode: f64,
+    prefill: f64,
+    decode: f64,
+    first_token: f64,
+    total: f64,
+}
+
+#[derive(Serialize)]
+struct ReadingObject<'a> {
+    version: u32,
+    images: &'a [&'a str],
+    text: String,
+    lines: Vec<LineObject<'a>>,
+    read_ms: f64,
+}
+
+#[derive(Serialize)]
+struct FailureObject {
+    version: u32,
+    error: ErrorObject,
+}
+
+#[derive(Serialize)]
+struct ErrorObject {
+    code: &'static str,
+    kind: &'static str,
+    message: String,
+}
+
+pub(crate) fn answer(names: &[&str], answer: &Answer, decode_image: Duration, words: Words) -> String {
+    let timings = &answer.timings;
+    text(&AnswerObject {
+        version: VERSION,
+        images: names,
+        text: &answer.text,
+        finish: answer.finish.name(),
+        mean_logprob: answer.mean_logprob,
+        usage: UsageObject {
+            image_tokens: answer.usage.image_tokens,
+            prompt_tokens: answer.usage.prompt_tokens,
+            completion_tokens: answer.usage.completion_tokens,
+        },
+        lines: answer.lines.iter().map(line).collect(),
+        things: answer.things.iter().map(thing).collect(),
+        notes: answer.notes.iter().map(|n| NoteObject { code: n.code(), message: note(n, words) }).collect(),
+        timings_ms: TimingsObject {
+            load: ms(timings.load),
+            decode_image: ms(decode_image),
+            encode: ms(timings.encode),
+            prefill: ms(timings.prefill),
+            decode: ms(timings.decode),
+            first_token: ms(timings.first_token),
+            total: ms(timings.total),
+        },
+        peak_memory_bytes: crate::stats::peak_memory(),
+    })
+}
+
+pub(crate) fn reading(names: &[&str], reading: &Reading) -> String {
+    text(&ReadingObject {
+        version: VERSION,
+        images: names,
+        text: reading.text(),
+        lines: reading.lines.iter().map(line).collect(),
+        read_ms: ms(reading.elapsed),
+    })
+}
+
+pub(crate) fn failure(failure: &Failure, words: Words) -> String {
+    text(&FailureObject {
+        version: VERSION,
+        error: ErrorObject {
+            code: failure.code,
+            kind: failure.kind.name(),
+            message: failure.message(words),
+        },
+    })
+}
+
+/// A remark of the library in the language of `words`.
+pub(crate) fn note(note: &Note, words: Words) -> String {
+    let details = note.details();
+    let details: Vec<_> = details.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    words.say(note.code(), &details)
+}
+
+/// One line of JSON.
+pub(crate) fn text(object: &impl Serialize) -> String {
+    // Strings, numbers and lists of them are always representable.
+    serde_json::to_string(object).unwrap_or_default()
+}
+
+pub(crate) fn ms(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn line(line: &Line) -> LineObject<'_> {
+    LineObject { text: &line.text, quad: line.quad, confidence: line.confidence }
+}
+
+fn thing(thing: &Thing) -> ThingObject {
+    ThingObject { area: thing.area, confidence: thing.confidence }
+}

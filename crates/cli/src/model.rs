@@ -1,0 +1,23 @@
+//! The model that a command works with.
+
+use tiny_vlm::{LoadOptions, Model};
+
+use crate::{args::Args, failure::Failure};
+
+/// Loads the model of `--model`, or the embedded one.
+pub(crate) fn load(args: &Args, options: &LoadOptions) -> Result<Model, Failure> {
+    match &args.model {
+        Some(folder) => Model::open_with(folder, options).map_err(Failure::from),
+        None => embedded(options),
+    }
+}
+
+#[cfg(feature = "embedded-model")]
+fn embedded(options: &LoadOptions) -> Result<Model, Failure> {
+    Ok(tiny_vlm::embedded_with(options)?)
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn embedded(_options: &LoadOptions) -> Result<Model, Failure> {
+    Err(Failure::usage("no-embedded-model", &[]))
+}

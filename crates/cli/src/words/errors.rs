@@ -1,0 +1,542 @@
+//! What went wrong, keyed by the stable code of the error.
+
+use super::Entry;
+
+pub(super) const ERRORS: &[Entry] = &[
+    // Images.
+    (
+        "image-read",
+        [
+            "cannot read {path}: {reason}",
+            "no se puede leer {path}: {reason}",
+            "impossible de lire {path} : {reason}",
+            "{path} kann nicht gelesen werden: {reason}",
+            "{path} を読み込めません: {reason}",
+            "无法读取 {path}：{reason}",
+        ],
+    ),
+    (
+        "image-empty",
+        [
+            "the image is empty (0 bytes)",
+            "la imagen está vacía (0 bytes)",
+            "l'image est vide (0 octet)",
+            "das Bild ist leer (0 Bytes)",
+            "画像が空です (0 バイト)",
+            "图像为空（0 字节）",
+        ],
+    ),
+    (
+        "image-too-many-bytes",
+        [
+            "the image has {bytes} bytes, more than the limit of {limit}",
+            "la imagen tiene {bytes} bytes, más que el límite de {limit}",
+            "l'image fait {bytes} octets, plus que la limite de {limit}",
+            "das Bild hat {bytes} Bytes, mehr als die Grenze von {limit}",
+            "画像が {bytes} バイトあり、上限の {limit} を超えています",
+            "图像有 {bytes} 字节，超过上限 {limit}",
+        ],
+    ),
+    (
+        "image-unknown-format",
+        [
+            "not a PNG, JPEG, WebP, GIF or BMP image",
+            "no es una imagen PNG, JPEG, WebP, GIF ni BMP",
+            "ce n'est pas une image PNG, JPEG, WebP, GIF ou BMP",
+            "kein Bild im Format PNG, JPEG, WebP, GIF oder BMP",
+            "PNG、JPEG、WebP、GIF、BMP のいずれの画像でもありません",
+            "不是 PNG、JPEG、WebP、GIF 或 BMP 图像",
+        ],
+    ),
+    (
+        "image-zero-side",
+        [
+            "the image is {width} × {height}: each side needs at least one pixel",
+            "la imagen es de {width} × {height}: cada lado necesita al menos un píxel",
+            "l'image fait {width} × {height} : chaque côté doit avoir au moins un pixel",
+            "das Bild ist {width} × {height}: jede Seite braucht mindestens ein Pixel",
+            "画像が {width} × {height} です: 各辺に 1 画素以上が必要です",
+            "图像为 {width} × {height}：每边至少需要一个像素",
+        ],
+    ),
+    (
+        "image-too-many-pixels",
+        [
+            "the image is {width} × {height}, more than the limit of {limit} pixels",
+            "la imagen es de {width} × {height}, más que el límite de {limit} píxeles",
+            "l'image fait {width} × {height}, plus que la limite de {limit} pixels",
+            "das Bild ist {width} × {height}, mehr als die Grenze von {limit} Pixeln",
+            "画像が {width} × {height} あり、上限の {limit} 画素を超えています",
+            "图像为 {width} × {height}，超过上限 {limit} 像素",
+        ],
+    ),
+    (
+        "image-too-elongated",
+        [
+            "the image is {width} × {height}: one side is more than {limit} times the other",
+            "la imagen es de {width} × {height}: un lado es más de {limit} veces el otro",
+            "l'image fait {width} × {height} : un côté dépasse {limit} fois l'autre",
+            "das Bild ist {width} × {height}: eine Seite ist mehr als {limit}-mal so lang wie die andere",
+            "画像が {width} × {height} です: 一辺が他辺の {limit} 倍を超えています",
+            "图像为 {width} × {height}：一边超过另一边的 {limit} 倍",
+        ],
+    ),
+    (
+        "image-truncated",
+        [
+            "the {format} image is truncated",
+            "la imagen {format} está incompleta",
+            "l'image {format} est tronquée",
+            "das {format}-Bild ist unvollständig",
+            "{format} 画像が途中で切れています",
+            "{format} 图像不完整",
+        ],
+    ),
+    (
+        "image-broken",
+        [
+            "the {format} image is broken: {detail}",
+            "la imagen {format} está dañada: {detail}",
+            "l'image {format} est endommagée : {detail}",
+            "das {format}-Bild ist beschädigt: {detail}",
+            "{format} 画像が壊れています: {detail}",
+            "{format} 图像已损坏：{detail}",
+        ],
+    ),
+    (
+        "image-unsupported",
+        [
+            "the {format} image is of a kind that is not supported: {detail}",
+            "la imagen {format} es de un tipo que no se admite: {detail}",
+            "l'image {format} est d'un type non pris en charge : {detail}",
+            "das {format}-Bild ist von einer Art, die nicht unterstützt wird: {detail}",
+            "対応していない種類の {format} 画像です: {detail}",
+            "不支持这种 {format} 图像：{detail}",
+        ],
+    ),
+    (
+        "image-shape",
+        [
+            "the pixel data do not fit their stated size: {detail}",
+            "los píxeles no corresponden al tamaño indicado: {detail}",
+            "les pixels ne correspondent pas à la taille annoncée : {detail}",
+            "die Pixel passen nicht zur angegebenen Größe: {detail}",
+            "画素データが示された大きさと合いません: {detail}",
+            "像素数据与所述大小不符：{detail}",
+        ],
+    ),
+    (
+        "image-area",
+        [
+            "the area is not inside the image: {detail}",
+            "el área no está dentro de la imagen: {detail}",
+            "la zone n'est pas dans l'image : {detail}",
+            "der Bereich liegt nicht im Bild: {detail}",
+            "領域が画像の中にありません: {detail}",
+            "区域不在图像内：{detail}",
+        ],
+    ),
+    (
+        "image-target",
+        [
+            "cannot make an image of this size: {detail}",
+            "no se puede crear una imagen de este tamaño: {detail}",
+            "impossible de créer une image de cette taille : {detail}",
+            "ein Bild dieser Größe kann nicht erzeugt werden: {detail}",
+            "この大きさの画像は作れません: {detail}",
+            "无法生成此大小的图像：{detail}",
+        ],
+    ),
+    (
+        "image-memory",
+        [
+            "no memory for {bytes} bytes of pixels",
+            "no hay memoria para {bytes} bytes de píxeles",
+            "pas assez de mémoire pour {bytes} octets de pixels",
+            "kein Speicher für {bytes} Bytes Pixel",
+            "画素 {bytes} バイト分のメモリがありません",
+            "没有内存存放 {bytes} 字节的像素",
+        ],
+    ),
+    (
+        "image-error",
+        [
+            "the image cannot be used: {detail}",
+            "no se puede usar la imagen: {detail}",
+            "l'image est inutilisable : {detail}",
+            "das Bild ist nicht verwendbar: {detail}",
+            "画像を使えません: {detail}",
+            "图像无法使用：{detail}",
+        ],
+    ),
+    // Questions and requests.
+    (
+        "question-empty",
+        [
+            "the question is empty",
+            "la pregunta está vacía",
+            "la question est vide",
+            "die Frage ist leer",
+            "質問が空です",
+            "问题为空",
+        ],
+    ),
+    (
+        "question-too-large",
+        [
+            "the question has {bytes} bytes, more than the limit of {limit}",
+            "la pregunta tiene {bytes} bytes, más que el límite de {limit}",
+            "la question fait {bytes} octets, plus que la limite de {limit}",
+            "die Frage hat {bytes} Bytes, mehr als die Grenze von {limit}",
+            "質問が {bytes} バイトあり、上限の {limit} を超えています",
+            "问题有 {bytes} 字节，超过上限 {limit}",
+        ],
+    ),
+    (
+        "question-too-long",
+        [
+            "the question takes {tokens} tokens, the model has room for {limit}",
+            "la pregunta ocupa {tokens} tokens y el modelo admite {limit}",
+            "la question occupe {tokens} jetons, le modèle en accepte {limit}",
+            "die Frage braucht {tokens} Token, das Modell hat Platz für {limit}",
+            "質問は {tokens} トークンですが、モデルが扱えるのは {limit} までです",
+            "问题占 {tokens} 个词元，模型最多容纳 {limit} 个",
+        ],
+    ),
+    (
+        "image-missing",
+        [
+            "no image was given",
+            "no se indicó ninguna imagen",
+            "aucune image n'a été donnée",
+            "es wurde kein Bild angegeben",
+            "画像が指定されていません",
+            "没有给出图像",
+        ],
+    ),
+    (
+        "too-many-images",
+        [
+            "{given} images were given, the model takes {limit} at a time",
+            "se dieron {given} imágenes y el modelo admite {limit} a la vez",
+            "{given} images ont été données, le modèle en accepte {limit} à la fois",
+            "{given} Bilder wurden angegeben, das Modell nimmt {limit} auf einmal",
+            "画像が {given} 枚ありますが、モデルが一度に扱えるのは {limit} 枚です",
+            "给出了 {given} 张图像，模型一次只接受 {limit} 张",
+        ],
+    ),
+    (
+        "unknown-language",
+        [
+            "unknown language \"{name}\" (known: {known})",
+            "idioma desconocido «{name}» (conocidos: {known})",
+            "langue inconnue « {name} » (connues : {known})",
+            "unbekannte Sprache „{name}“ (bekannt: {known})",
+            "言語「{name}」は不明です (使えるもの: {known})",
+            "未知语言“{name}”（已知：{known}）",
+        ],
+    ),
+    (
+        "parameter-range",
+        [
+            "{name} is {value}, it must be {range}",
+            "{name} es {value} y debe ser {range}",
+            "{name} vaut {value} et doit être {range}",
+            "{name} ist {value}, erlaubt ist {range}",
+            "{name} が {value} です。{range} でなければなりません",
+            "{name} 为 {value}，应为 {range}",
+        ],
+    ),
+    (
+        "model-no-reader",
+        [
+            "this model does not read print",
+            "este modelo no lee texto impreso",
+            "ce modèle ne lit pas le texte imprimé",
+            "dieses Modell liest keinen Text",
+            "このモデルは文字を読み取れません",
+            "此模型不读取文字",
+        ],
+    ),
+    (
+        "cancelled",
+        ["cancelled", "cancelado", "annulé", "abgebrochen", "中止しました", "已取消"],
+    ),
+    (
+        "deadline",
+        [
+            "the deadline passed before there was an answer",
+            "el plazo terminó antes de que hubiera una respuesta",
+            "le délai a expiré avant qu'il y ait une réponse",
+            "die Frist lief ab, bevor es eine Antwort gab",
+            "答えが出る前に時間切れになりました",
+            "在得出回答之前已超过时限",
+        ],
+    ),
+    // Models.
+    (
+        "model-read",
+        [
+            "cannot read {path}: {reason}",
+            "no se puede leer {path}: {reason}",
+            "impossible de lire {path} : {reason}",
+            "{path} kann nicht gelesen werden: {reason}",
+            "{path} を読み込めません: {reason}",
+            "无法读取 {path}：{reason}",
+        ],
+    ),
+    (
+        "model-config",
+        [
+            "the model's {file} is wrong: {detail}",
+            "{file} del modelo es incorrecto: {detail}",
+            "le fichier {file} du modèle est incorrect : {detail}",
+            "{file} des Modells ist fehlerhaft: {detail}",
+            "モデルの {file} に誤りがあります: {detail}",
+            "模型的 {file} 有误：{detail}",
+        ],
+    ),
+    (
+        "model-unknown",
+        [
+            "unknown kind of model \"{name}\" (supported: {known})",
+            "tipo de modelo desconocido «{name}» (admitidos: {known})",
+            "type de modèle inconnu « {name} » (pris en charge : {known})",
+            "unbekannte Modellart „{name}“ (unterstützt: {known})",
+            "不明な種類のモデル「{name}」です (対応: {known})",
+            "未知的模型类型“{name}”（支持：{known}）",
+        ],
+    ),
+    (
+        "model-weights",
+        [
+            "the model's weights are wrong: {detail}",
+            "los pesos del modelo son incorrectos: {detail}",
+            "les poids du modèle sont incorrects : {detail}",
+            "die Gewichte des Modells sind fehlerhaft: {detail}",
+            "モデルの重みに誤りがあります: {detail}",
+            "模型的权重有误：{detail}",
+        ],
+    ),
+    (
+        "model-tokenizer",
+        [
+            "the model's tokenizer is wrong: {detail}",
+            "el tokenizador del modelo es incorrecto: {detail}",
+            "le tokeniseur du modèle est incorrect : {detail}",
+            "der Tokenizer des Modells ist fehlerhaft: {detail}",
+            "モデルのトークナイザーに誤りがあります: {detail}",
+            "模型的分词器有误：{detail}",
+        ],
+    ),
+    (
+        "memory",
+        [
+            "not enough memory: {detail}",
+            "memoria insuficiente: {detail}",
+            "mémoire insuffisante : {detail}",
+            "nicht genug Speicher: {detail}",
+            "メモリが足りません: {detail}",
+            "内存不足：{detail}",
+        ],
+    ),
+    (
+        "fault",
+        [
+            "the program went wrong: {detail}",
+            "el programa falló: {detail}",
+            "le programme a échoué : {detail}",
+            "Fehler im Programm: {detail}",
+            "プログラムに異常が起きました: {detail}",
+            "程序出错：{detail}",
+        ],
+    ),
+    // The command line itself.
+    (
+        "question-not-utf8",
+        [
+            "the question is not valid UTF-8",
+            "la pregunta no es UTF-8 válido",
+            "la question n'est pas en UTF-8 valide",
+            "die Frage ist kein gültiges UTF-8",
+            "質問が正しい UTF-8 ではありません",
+            "问题不是有效的 UTF-8",
+        ],
+    ),
+    (
+        "command-missing",
+        [
+            "no command was given",
+            "no se indicó ningún comando",
+            "aucune commande n'a été donnée",
+            "es wurde kein Befehl angegeben",
+            "コマンドが指定されていません",
+            "没有给出命令",
+        ],
+    ),
+    (
+        "command-unknown",
+        [
+            "unknown command \"{name}\"",
+            "comando desconocido «{name}»",
+            "commande inconnue « {name} »",
+            "unbekannter Befehl „{name}“",
+            "コマンド「{name}」は不明です",
+            "未知命令“{name}”",
+        ],
+    ),
+    (
+        "option-unknown",
+        [
+            "unknown option {name}",
+            "opción desconocida {name}",
+            "option inconnue {name}",
+            "unbekannte Option {name}",
+            "オプション {name} は不明です",
+            "未知选项 {name}",
+        ],
+    ),
+    (
+        "option-elsewhere",
+        [
+            "{name} does not go with {command}",
+            "{name} no vale para {command}",
+            "{name} ne va pas avec {command}",
+            "{name} passt nicht zu {command}",
+            "{name} は {command} では使えません",
+            "{name} 不能用于 {command}",
+        ],
+    ),
+    (
+        "value-missing",
+        [
+            "{name} needs a value",
+            "{name} necesita un valor",
+            "{name} demande une valeur",
+            "{name} braucht einen Wert",
+            "{name} には値が必要です",
+            "{name} 需要一个值",
+        ],
+    ),
+    (
+        "value-wrong",
+        [
+            "{name} cannot be \"{value}\", it takes {expected}",
+            "{name} no puede ser «{value}»; admite {expected}",
+            "{name} ne peut pas être « {value} » ; il faut {expected}",
+            "{name} kann nicht „{value}“ sein, möglich: {expected}",
+            "{name} に「{value}」は使えません。使えるもの: {expected}",
+            "{name} 不能是“{value}”，可用：{expected}",
+        ],
+    ),
+    (
+        "argument-missing",
+        [
+            "{command} needs {name}",
+            "{command} necesita {name}",
+            "{command} demande {name}",
+            "{command} braucht {name}",
+            "{command} には {name} が必要です",
+            "{command} 需要 {name}",
+        ],
+    ),
+    (
+        "argument-extra",
+        [
+            "\"{value}\" is one argument too many",
+            "«{value}» es un argumento de más",
+            "« {value} » est un argument de trop",
+            "„{value}“ ist ein Argument zu viel",
+            "引数「{value}」は余分です",
+            "参数“{value}”是多余的",
+        ],
+    ),
+    (
+        "input-twice",
+        [
+            "standard input (-) can be read only once",
+            "la entrada estándar (-) solo se puede leer una vez",
+            "l'entrée standard (-) ne peut être lue qu'une fois",
+            "die Standardeingabe (-) kann nur einmal gelesen werden",
+            "標準入力 (-) は一度しか読めません",
+            "标准输入（-）只能读取一次",
+        ],
+    ),
+    (
+        "input-read",
+        [
+            "cannot read standard input: {reason}",
+            "no se puede leer la entrada estándar: {reason}",
+            "impossible de lire l'entrée standard : {reason}",
+            "die Standardeingabe kann nicht gelesen werden: {reason}",
+            "標準入力を読み込めません: {reason}",
+            "无法读取标准输入：{reason}",
+        ],
+    ),
+    (
+        "output-write",
+        [
+            "cannot write the answer: {reason}",
+            "no se puede escribir la respuesta: {reason}",
+            "impossible d'écrire la réponse : {reason}",
+            "die Antwort kann nicht geschrieben werden: {reason}",
+            "答えを書き出せません: {reason}",
+            "无法写出回答：{reason}",
+        ],
+    ),
+    (
+        "no-embedded-model",
+        [
+            "this build carries no model: name one with --model DIR",
+            "esta compilación no lleva modelo: indique uno con --model DIR",
+            "cette version ne contient pas de modèle : indiquez-en un avec --model DIR",
+            "dieser Bau enthält kein Modell: geben Sie eines mit --model DIR an",
+            "このビルドにはモデルが入っていません: --model DIR で指定してください",
+            "此版本不含模型：请用 --model DIR 指定",
+        ],
+    ),
+    (
+        "set-read",
+        [
+            "cannot read {path}: {reason}",
+            "no se puede leer {path}: {reason}",
+            "impossible de lire {path} : {reason}",
+            "{path} kann nicht gelesen werden: {reason}",
+            "{path} を読み込めません: {reason}",
+            "无法读取 {path}：{reason}",
+        ],
+    ),
+    (
+        "set-line",
+        [
+            "{path}, line {line}: {reason}",
+            "{path}, línea {line}: {reason}",
+            "{path}, ligne {line} : {reason}",
+            "{path}, Zeile {line}: {reason}",
+            "{path} の {line} 行目: {reason}",
+            "{path} 第 {line} 行：{reason}",
+        ],
+    ),
+    (
+        "set-empty",
+        [
+            "{path} holds no questions",
+            "{path} no contiene preguntas",
+            "{path} ne contient aucune question",
+            "{path} enthält keine Fragen",
+            "{path} に質問がありません",
+            "{path} 中没有问题",
+        ],
+    ),
+    (
+        "self-test-run",
+        [
+            "the comparison could not be run: {reason}",
+            "no se pudo hacer la comparación: {reason}",
+            "la comparaison n'a pas pu être faite : {reason}",
+            "der Vergleich konnte nicht ausgeführt werden: {reason}",
+            "比較を実行できませんでした: {reason}",
+            "无法进行比较：{reason}",
+        ],
+    ),
+];

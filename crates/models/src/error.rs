@@ -1,0 +1,87 @@
+//! Why a model cannot be loaded, or cannot do what it is asked to.
+
+use std::path::PathBuf;
+
+use tiny_vlm_tensor::Stopped;
+use tiny_vlm_text::TextError;
+
+/// What can be wrong with a model.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// A file of the checkpoint folder cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A configuration file is not what its family expects.
+    #[error("{file}: {detail}")]
+    Config {
+        /// Name of the file within the folder.
+        file: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A kind of model that is not known here.
+    #[error("unknown kind of model {name:?} (supported: {})", known.join(", "))]
+    Unknown {
+        /// The `model_type` of its configuration.
+        name: String,
+        /// The kinds that are known.
+        known: Vec<&'static str>,
+    },
+    /// The weights are missing, misshapen, or contradict their file's header.
+    #[error(transparent)]
+    Weights(Box<dyn std::error::Error + Send + Sync>),
+    /// The tokenizer's files are wrong.
+    #[error(transparent)]
+    Tokenizer(#[from] TextError),
+    /// The family does not read print.
+    #[error("this model does not read print")]
+    NoReader,
+    /// There is no memory for what the work needs.
+    #[error("{0}")]
+    Memory(String),
+    /// The work was cancelled, or its deadline passed.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A stage refused what another gave it: a mistake in this program.
+    #[error("{stage}: {source}")]
+    Stage {
+        /// Which stage.
+        stage: &'static str,
+        /// What it said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ModelError {
+    /// A stable name for this case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "model-read",
+            Self::Config { .. } => "model-config",
+            Self::Unknown { .. } => "model-unknown",
+            Self::Weights(_) => "model-weights",
+            Self::Tokenizer(_) => "model-tokenizer",
+            Self::NoReader => "model-no-reader",
+            Self::Memory(_) => "memory",
+            Self::Stopped(Stopped::Cancelled) => "cancelled",
+            Self::Stopped(Stopped::Deadline) => "deadline",
+            Self::Stage { .. } => "fault",
+        }
+    }
+
+    /// A mistake between stages.
+    pub fn stage(stage: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Stage { stage, source: source.into() }
+    }
+
+    /// A configuration that is not what its family expects.
+    pub fn config(file: &'static str, detail: impl Into<String>) -> Self {
+        Self::Config { file, detail: detail.into() }
+    }
+}

@@ -1,0 +1,149 @@
+//! What every family of models can do, as the runtime sees it.
+
+use std::{any::Any, sync::Arc};
+
+use tiny_vlm_image::{Image, Limits, Options as ImageOptions};
+use tiny_vlm_tensor::Context;
+use tiny_vlm_text::Tokenizer;
+
+use crate::{Features, Line, ModelError, PreparedPrompt, PromptParts, RequestShape, Special};
+
+/// What is known of a loaded model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelInfo {
+    /// The family, as the registry knows it.
+    pub family: &'static str,
+    /// The form of most of the weights: `int8`, `f32`, ...
+    pub precision: String,
+    /// Parameters.
+    pub parameters: usize,
+    /// Bytes that the weights take in memory.
+    pub weight_bytes: usize,
+    /// Scores that the decoder gives: one for each token that an answer may have.
+    pub vocab: usize,
+    /// Tokens that the decoder has room for, prompt and answer together.
+    pub context: usize,
+    /// Most tokens of an answer where the request does not say.
+    pub max_tokens: usize,
+    /// Images that are looked at together.
+    pub max_images: usize,
+    /// Whether what was said before belongs to the prompt.
+    pub converses: bool,
+    /// Whether print can be read.
+    pub reads: bool,
+    /// Operators and the kernels that they take on this machine.
+    pub kernels: Vec<(String, String)>,
+}
+
+impl ModelInfo {
+    /// A model that looks at one image, answers one question, and reads nothing.
+    pub fn new(family: &'static str, vocab: usize, context: usize) -> Self {
+        Self {
+            family,
+            precision: String::new(),
+            parameters: 0,
+            weight_bytes: 0,
+            vocab,
+            context,
+            max_tokens: 256,
+            max_images: 1,
+            converses: false,
+            reads: false,
+            kernels: Vec::new(),
+        }
+    }
+}
+
+/// A text that a decoder is in the middle of: the keys and values of the tokens it has had, and whatever it attends to
+/// besides. Only the family that began it understands it.
+pub trait Sequence: Any + Send {
+    /// Tokens that it has had.
+    fn len(&self) -> usize;
+
+    /// Whether it has had none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all tokens but the first `len`.
+    fn truncate(&mut self, len: usize);
+
+    /// A second sequence that goes on from here by itself. What both have had is shared, not copied, as far as the
+    /// family can.
+    fn fork(&self) -> Box<dyn Sequence>;
+}
+
+/// What one sequence gets in one step.
+pub struct Step<'a> {
+    /// The sequence; its family began it.
+    pub sequence: &'a mut dyn Sequence,
+    /// The tokens that come next: one while an answer is being written, many while a prompt is being read.
+    pub ids: &'a [u32],
+}
+
+/// A loaded model: its stages, and how they follow each other.
+///
+/// An answer comes about like this: each image is [encoded](Self::encode) (or found among those encoded before), the
+/// question becomes a [prompt](Self::prompt), and the decoder [begins](Self::begin) a sequence. It then takes the
+/// prompt and each chosen token in [steps](Self::step), and [`special`](Self::special) says what a token means.
+/// Choosing tokens, streaming text, stopping, caching and batching are the runtime's.
+///
+/// A family owns no threads and no buffers but its weights: those come with the [`Context`].
+pub trait Family: Send + Sync {
+    /// What is known of the model.
+    fn info(&self) -> &ModelInfo;
+
+    /// The tokens and their text.
+    fn tokenizer(&self) -> &Tokenizer;
+
+    /// How files become the pixels that this family was trained on.
+    fn image_options(&self, limits: Limits) -> ImageOptions {
+        ImageOptions::with_limits(limits)
+    }
+
+    /// Looks at an image.
+    fn encode(
+        &self,
+        context: &Context<'_>,
+        image: &Image,
+        shape: &RequestShape,
+    ) -> Result<Features, ModelError>;
+
+    /// Puts a prompt together. Takes no time to speak of: how many tokens a request has is known before the decoder
+    /// starts.
+    fn prompt(
+        &self,
+        parts: &PromptParts<'_>,
+        features: &[Arc<Features>],
+    ) -> Result<PreparedPrompt, ModelError>;
+
+    /// Begins a sequence that will get the tokens of `prompt`, and makes what the decoder attends to besides: an
+    /// encoder's output, the memory of the images.
+    fn begin(
+        &self,
+        context: &Context<'_>,
+        prompt: &PreparedPrompt,
+        features: &[Arc<Features>],
+    ) -> Result<Box<dyn Sequence>, ModelError>;
+
+    /// Gives each sequence its next tokens, and writes the scores of the token after them, one row of
+    /// [`ModelInfo::vocab`] scores a sequence, to `scores`.
+    ///
+    /// The scores of one sequence do not depend on which others are in the batch. Once its buffers have grown, a step
+    /// of one token allocates nothing.
+    fn step(
+        &self,
+        context: &Context<'_>,
+        batch: &mut [Step<'_>],
+        scores: &mut [f32],
+    ) -> Result<(), ModelError>;
+
+    /// What a token of an answer means.
+    fn special(&self, token: u32) -> Special;
+
+    /// The print on an image, line by line in reading order.
+    fn read(&self, _context: &Context<'_>, _image: &Image) -> Result<Vec<Line>, ModelError> {
+        Err(ModelError::NoReader)
+    }
+}

@@ -1,0 +1,108 @@
+//! What is chosen when a model is loaded, as far as a family has to know it.
+
+use std::{fmt, str::FromStr};
+
+/// The form that the weights take in memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Precision {
+    /// The fastest that costs the family next to nothing in its answers.
+    #[default]
+    Auto,
+    /// 32-bit floats: for exactness.
+    F32,
+    /// bfloat16.
+    Bf16,
+    /// 16-bit floats.
+    F16,
+    /// 8-bit integers, one scale a row.
+    Int8,
+}
+
+impl Precision {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Auto, Self::F32, Self::Bf16, Self::F16, Self::Int8];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+            Self::Int8 => "int8",
+        }
+    }
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is no precision's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown precision {0:?} (known: auto, f32, bf16, f16, int8)")]
+pub struct UnknownPrecision(pub String);
+
+impl FromStr for Precision {
+    type Err = UnknownPrecision;
+
+    fn from_str(name: &str) -> Result<Self, UnknownPrecision> {
+        let found = Self::ALL.into_iter().find(|precision| name.eq_ignore_ascii_case(precision.name()));
+        found.ok_or_else(|| UnknownPrecision(name.chars().take(40).collect()))
+    }
+}
+
+/// What the user would rather have more of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Profile {
+    /// The soonest answer: fewest tiles, smallest weights.
+    Fast,
+    /// The reference's behaviour at the fastest precision that keeps the answers.
+    #[default]
+    Balanced,
+    /// The reference's behaviour to the last bit that floats allow.
+    Accurate,
+}
+
+/// What a family is loaded with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModelOptions {
+    /// The form of the weights.
+    pub precision: Precision,
+    /// What the user would rather have more of.
+    pub profile: Profile,
+}
+
+impl ModelOptions {
+    /// The same with another precision.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The same with another profile.
+    #[must_use]
+    pub fn with_profile(self, profile: Profile) -> Self {
+        Self { profile, ..self }
+    }
+}
+
+/// How much of an image a request wants looked at. It is part of the key under which features are kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct RequestShape {
+    /// Most tiles that an image may be cut into, where the family cuts any; `None` leaves it to the family.
+    pub max_tiles: Option<usize>,
+}
+
+impl RequestShape {
+    /// The same with another bound on the tiles.
+    #[must_use]
+    pub fn with_max_tiles(self, max_tiles: Option<usize>) -> Self {
+        Self { max_tiles, ..self }
+    }
+}
