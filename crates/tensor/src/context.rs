@@ -3,7 +3,7 @@
 use bytemuck::Pod;
 use tiny_vlm_memory::Scratch;
 
-use crate::{Clock, Executor, Inline, Progress, Silent, Stop, Stopped, SystemClock, split};
+use crate::{Clock, Executor, Inline, Progress, Silent, Stop, Stopped, SystemClock, ViewMut, split};
 
 /// Where to run, where to put short-lived buffers, whether to stop, whom to tell, and what time it is.
 #[derive(Clone, Copy)]
@@ -60,5 +60,19 @@ impl<'a> Context<'a> {
         let lanes = self.executor.threads().min(tasks).max(1);
         let mut buffers = self.scratch.take::<T>(lanes * len);
         split::for_each_with_lane(self.executor, tasks, lanes, &mut buffers, body);
+    }
+
+    /// Runs `body` with every tile of `output` as [`split::for_each_tile`] does, and gives it a buffer of `len` elements
+    /// that no task in progress shares. The buffers come from the scratch and hold unspecified values.
+    pub fn for_each_tile_with_scratch<T: Send, S: Pod + Send>(
+        &self,
+        output: ViewMut<'_, T, 2>,
+        tile: [usize; 2],
+        len: usize,
+        body: impl Fn([usize; 2], ViewMut<'_, T, 2>, &mut [S]) + Sync,
+    ) {
+        let lanes = self.executor.threads().max(1);
+        let mut buffers = self.scratch.take::<S>(lanes * len);
+        split::for_each_tile_with_lane(self.executor, output, tile, lanes, &mut buffers, body);
     }
 }

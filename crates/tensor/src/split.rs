@@ -41,21 +41,62 @@ pub fn for_each_tile<T: Send>(
     tile: [usize; 2],
     body: impl Fn([usize; 2], ViewMut<'_, T, 2>) + Sync,
 ) {
-    let [rows, columns] = output.shape();
-    let [tile_rows, tile_columns] = tile;
-    assert!(tile_rows > 0 && tile_columns > 0, "a tile of {tile:?} covers nothing");
-    if output.is_empty() {
-        return;
-    }
-    let down = rows.div_ceil(tile_rows);
-    let across = columns.div_ceil(tile_columns);
+    let tiles = Tiles::new(output.shape(), tile);
     let shared = Shared::new(output);
-    once_each(executor, down * across, |task| {
-        let first = [task / across * tile_rows, task % across * tile_columns];
-        let end = [rows.min(first[0] + tile_rows), columns.min(first[1] + tile_columns)];
+    once_each(executor, tiles.count(), |task| {
+        let [first, end] = tiles.bounds(task);
         // SAFETY: `once_each` gives every task to one thread only, and the tiles of two tasks have no index in common.
         body(first, unsafe { shared.part(first, end) });
     });
+}
+
+/// As [`for_each_tile`], with a lane of `buffers` that no other task in progress uses; see [`for_each_with_lane`].
+///
+/// # Panics
+///
+/// If a size of `tile` or `lanes` is zero.
+pub fn for_each_tile_with_lane<T: Send, L: Send>(
+    executor: &dyn Executor,
+    output: ViewMut<'_, T, 2>,
+    tile: [usize; 2],
+    lanes: usize,
+    buffers: &mut [L],
+    body: impl Fn([usize; 2], ViewMut<'_, T, 2>, &mut [L]) + Sync,
+) {
+    let tiles = Tiles::new(output.shape(), tile);
+    let shared = Shared::new(output);
+    for_each_with_lane(executor, tiles.count(), lanes, buffers, |task, lane| {
+        let [first, end] = tiles.bounds(task);
+        // SAFETY: `for_each_with_lane` draws the number of each task once, and the tiles of two tasks have no index in
+        // common.
+        body(first, unsafe { shared.part(first, end) }, lane);
+    });
+}
+
+/// How a matrix is cut.
+struct Tiles {
+    shape: [usize; 2],
+    tile: [usize; 2],
+    across: usize,
+}
+
+impl Tiles {
+    fn new(shape: [usize; 2], tile: [usize; 2]) -> Self {
+        assert!(tile[0] > 0 && tile[1] > 0, "a tile of {tile:?} covers nothing");
+        Tiles { shape, tile, across: shape[1].div_ceil(tile[1]) }
+    }
+
+    /// How many tiles there are: none of a matrix without elements.
+    fn count(&self) -> usize {
+        self.shape[0].div_ceil(self.tile[0]) * self.across
+    }
+
+    /// Index of the first element of a tile, and the index behind its last.
+    fn bounds(&self, task: usize) -> [[usize; 2]; 2] {
+        let first = [task / self.across * self.tile[0], task % self.across * self.tile[1]];
+        let end = [0, 1].map(|axis| self.shape[axis].min(first[axis] + self.tile[axis]));
+        [first, end]
+    }
 }
 
 /// Runs `body` once for each of `tasks` tasks, with a lane of `buffers` that no other task in progress uses. The

@@ -100,6 +100,28 @@ fn lanes_are_never_shared_by_two_tasks_at_once() {
 }
 
 #[test]
+fn tiles_and_lanes_go_together() {
+    with_executors(|executor| {
+        for shape in [[0, 4], [5, 0], [1, 17], [7, 11]] {
+            for len in [0, 9] {
+                let (mut output, mut buffers) = (Tensor::<u32, 2>::zeroed(shape), vec![0_u32; len]);
+                let body = |first: [usize; 2], mut tile: ViewMut<'_, u32, 2>, lane: &mut [u32]| {
+                    assert_eq!(lane.len(), len / 3);
+                    lane.fill(first[1] as u32);
+                    std::thread::yield_now();
+                    assert!(lane.iter().all(|&value| value == first[1] as u32));
+                    for row in 0..tile.shape()[0] {
+                        tile.row_mut(row).iter_mut().for_each(|element| *element += 1);
+                    }
+                };
+                split::for_each_tile_with_lane(executor, output.view_mut(), [2, 3], 3, &mut buffers, body);
+                assert_eq!(output, Tensor::from_fn(shape, |_| 1));
+            }
+        }
+    });
+}
+
+#[test]
 fn scratch_for_each_task_comes_from_the_context() {
     let workspace = Workspace::new(3);
     let context = workspace.context();
