@@ -16,7 +16,7 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 GLANCE = 224  # side of the whole picture as the tower sees it
-GLIMPSE = 96  # side of one thing as the tower sees it
+GLIMPSE = 64  # side of one thing as the tower sees it
 MAX_THINGS = 12
 STRIP = 32  # height of a line strip
 

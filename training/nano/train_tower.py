@@ -17,8 +17,7 @@ from .model import GLANCE, GLIMPSE, Things, Tower
 from .stage import RUNS, Stage
 
 CELLS = GLANCE // 8
-SMALL, FULL_FROM = 64, 0.6  # the side of early glimpses, and the part of the time after which they are of full size
-FREEZE_FROM = 0.75
+FREEZE_FROM = 0.75  # the part of the time after which batch norm is fixed
 
 
 class Naming(nn.Module):
@@ -34,18 +33,17 @@ class Naming(nn.Module):
 
 
 class Pictures(torch.utils.data.IterableDataset):
-    """Batches of glimpses of a side and of glances in turn."""
+    """Batches of glimpses and of glances in turn."""
 
-    def __init__(self, seed, side, glances=6, per_glance=8):
-        self.seed, self.side, self.glances, self.per_glance = seed, side, glances, per_glance
-        self.glimpses = 32
+    def __init__(self, seed, glimpses=32, glances=6, per_glance=8):
+        self.seed, self.glimpses, self.glances, self.per_glance = seed, glimpses, glances, per_glance
 
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed * 1000 + 17 + (info.id if info else 0))
         while True:
             for _ in range(self.per_glance):
-                batch = [scenes.crop(rng, self.side) for _ in range(self.glimpses)]
+                batch = [scenes.crop(rng, GLIMPSE) for _ in range(self.glimpses)]
                 yield ("glimpse", torch.from_numpy(np.stack([b[0] for b in batch])), torch.tensor([b[1] for b in batch]), torch.tensor([b[2] for b in batch]))
             batch = [scenes.scene(rng, GLANCE) for _ in range(self.glances)]
             heat, boxes = zip(*(targets(s) for s in batch))
@@ -105,16 +103,13 @@ def accuracy(tower, naming, split, count=500):
 def main():
     tower, finder, naming = Tower().to(memory_format=torch.channels_last), Things(), Naming()
     stage = Stage("tower", {"tower": tower, "things": finder, "naming": naming}, rate=2e-3, decay=0.03)
-    batches, side, frozen = None, 0, False
+    batches = iter(torch.utils.data.DataLoader(Pictures(stage.step + 1), batch_size=None, num_workers=1, prefetch_factor=8))
+    frozen = False
     while stage.running():
         part = stage.spent / (60 * stage.options.minutes)
         if part > FREEZE_FROM and not frozen:
             frozen = True
             freeze_norms(tower), freeze_norms(finder)
-        wanted = SMALL if part < FULL_FROM else GLIMPSE
-        if side != wanted:  # most is learned from small glimpses, which cost half as much
-            side = wanted
-            batches = iter(torch.utils.data.DataLoader(Pictures(stage.step + 1, side), batch_size=None, num_workers=1, prefetch_factor=8))
         kind, images, first, second = next(batches)
         if kind == "glimpse":
             with torch.autocast("cpu", dtype=torch.bfloat16):
