@@ -22,7 +22,7 @@ from .words import CHARACTERS
 def load():
     """nano from the newest checkpoints of its stages."""
     modules = {"tower": Tower(), "things": Things(), "lines": Lines(), "reader": Reader(len(CHARACTERS)), "fusion": Fusion(), "decoder": Decoder(tokenizer.SIZE)}
-    for stage in ("reader", "lines", "tower", "answer"):
+    for stage in ("reader", "lines", "things", "tower", "answer"):
         if (RUNS / f"{stage}.pt").exists():
             for name, state in torch.load(RUNS / f"{stage}.pt")["modules"].items():
                 if name in modules:

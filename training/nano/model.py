@@ -1,9 +1,10 @@
 """The networks of nano.
 
-Four small networks share nothing but a style: 3x3 convolutions with batch norm (folded into the
+Small networks that share nothing but a style: 3x3 convolutions with batch norm (folded into the
 convolution at export), exact GELU, residual sums outside the activation, pre-norm transformer blocks.
 
-    tower    one convolutional tower, run on the whole picture (the glance) and on each thing (a glimpse)
+    things   where things are in the whole picture (the glance)
+    tower    what a thing is, from a picture of it alone (a glimpse)
     lines    a mask of text lines at stride 4
     reader   a strip 32 pixels high to characters, by CTC
     decoder  question tokens and memory tokens to answer tokens
@@ -15,8 +16,8 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
-GLANCE = 224  # side of the whole picture as the tower sees it
-GLIMPSE = 64  # side of one thing as the tower sees it
+GLANCE = 160  # side of the whole picture at a glance
+GLIMPSE = 64  # side of one thing at a glimpse
 MAX_THINGS = 12
 STRIP = 32  # height of a line strip
 
@@ -77,7 +78,7 @@ class Block(nn.Module):
 
 
 class Tower(nn.Module):
-    """RGB [b, 3, h, w] in 0..1 to features at stride 8 [b, 96, h/8, w/8] and 16 [b, 192, h/16, w/16]."""
+    """A picture of one thing, RGB [b, 3, h, w] in 0..1, to its features at stride 16 and their mean."""
 
     DIM = 192
 
@@ -94,34 +95,45 @@ class Tower(nn.Module):
 
     def forward(self, x):
         x = (x - 0.5) / 0.25
-        s8 = self.stage2(self.down1(self.stage1(self.stem(x))))
-        y = self.stage3(self.down2(s8))
-        b, c, h, w = y.shape
-        y = self.norm(self.block(y.flatten(2).transpose(1, 2)))
-        return s8, y.transpose(1, 2).reshape(b, c, h, w)
+        y = self.stage3(self.down2(self.stage2(self.down1(self.stage1(self.stem(x))))))
+        return self.norm(self.block(y.flatten(2).transpose(1, 2)))
 
     def glimpse(self, x):
         """One vector [b, 192] for a picture of one thing: the mean over its tokens."""
-        return self.forward(x)[1].mean((2, 3))
+        return self.forward(x).mean(1)
 
 
 class Things(nn.Module):
-    """Where things are: [b, 5, h/8, w/8] of centre logit, log width, log height, dx, dy.
+    """Where things are, at a glance: RGB [b, 3, h, w] in 0..1 to [b, 5, h/8, w/8].
 
-    Width and height are in cells of stride 8, dx and dy from the cell's middle in cells.
+    The channels are centre logit, log width, log height, dx, dy: width and height in cells of stride 8, dx and
+    dy from the cell's middle in cells (Zhou et al., Objects as Points, 2019). It names nothing.
     """
 
     def __init__(self):
         super().__init__()
-        self.lateral = nn.Conv2d(96, 64, 1)
-        self.top = nn.Conv2d(192, 64, 1)
-        self.mix = Residual(64)
-        self.out = nn.Conv2d(64, 5, 1)
+        self.stem = nn.Sequential(Conv(3, 16, 3, 2), Conv(16, 32, 3, 2))
+        self.stage1 = Residual(32)
+        self.down1 = Conv(32, 48, 3, 2)
+        self.stage2 = Residual(48)
+        self.down2 = Conv(48, 96, 3, 2)
+        self.stage3 = Residual(96)
+        self.block = Block(96)
+        self.norm = nn.LayerNorm(96)
+        self.lateral = nn.Conv2d(48, 48, 1)
+        self.top = nn.Conv2d(96, 48, 1)
+        self.mix = Residual(48)
+        self.out = nn.Conv2d(48, 5, 1)
         nn.init.zeros_(self.out.bias)
-        self.out.bias.data[0] = -4.0
+        self.out.bias.data[0] = -3.0
 
-    def forward(self, s8, s16):
-        up = F.interpolate(self.top(s16), scale_factor=2.0, mode="nearest")
+    def forward(self, x):
+        x = (x - 0.5) / 0.25
+        s8 = self.stage2(self.down1(self.stage1(self.stem(x))))
+        y = self.stage3(self.down2(s8))
+        b, c, h, w = y.shape
+        y = self.norm(self.block(y.flatten(2).transpose(1, 2))).transpose(1, 2).reshape(b, c, h, w)
+        up = F.interpolate(self.top(y), scale_factor=2.0, mode="nearest")
         return self.out(self.mix(self.lateral(s8) + up))
 
 
@@ -261,7 +273,7 @@ def position_features(cx, cy, w, h):
 class Decoder(nn.Module):
     """Token ids [b, n] and memory [b, m, 192] to logits [b, n, vocabulary]; the embedding is the head."""
 
-    def __init__(self, vocabulary, dim=192, layers=4, ffn=384):
+    def __init__(self, vocabulary, dim=192, layers=4, ffn=320):
         super().__init__()
         self.embed = nn.Embedding(vocabulary, dim)
         nn.init.normal_(self.embed.weight, std=0.05)

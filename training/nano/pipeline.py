@@ -52,7 +52,7 @@ def as_tensor(image):
 
 
 def peaks(out):
-    """Things in the finder's output [5, 28, 28], most certain first: at most MAX_THINGS, none overlapping."""
+    """Things in the finder's output [5, 20, 20], most certain first: at most MAX_THINGS, none overlapping."""
     heat = torch.sigmoid(out[0])
     best = torch.nn.functional.max_pool2d(heat[None, None], 3, 1, 1)[0, 0]
     size = out.shape[1]
@@ -225,9 +225,8 @@ class Nano:
         """Things and memory of a PIL RGB picture; print is found but not read."""
         width, height = image.size
         trace = {}
-        s8, s16 = self.tower(as_tensor(image.resize((model.GLANCE, model.GLANCE), Image.BILINEAR)))
-        out = self.things(s8, s16)[0]
-        trace.update(s8=s8, s16=s16, things=out)
+        out = self.things(as_tensor(image.resize((model.GLANCE, model.GLANCE), Image.BILINEAR)))[0]
+        trace.update(things=out)
         things = peaks(out)
         crops = [image.resize((model.GLIMPSE, model.GLIMPSE), Image.BILINEAR, box=glimpse_box(t.box, width, height)) for t in things]
         vectors = self.tower.glimpse(torch.cat([as_tensor(c) for c in crops])) if crops else torch.zeros(0, model.Tower.DIM)
