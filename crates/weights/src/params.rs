@@ -1,0 +1,327 @@
+//! Parameters by name and shape, with every fault remembered until the end.
+//!
+//! A model is built by asking for its parameters one after the other, under dotted names. What is missing or of another
+//! shape is written down and zeros stand in for it, so that one attempt finds all there is to find;
+//! [`Params::finish`] then says whether the model may be used.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tiny_vlm_memory::AlignedVec;
+use tiny_vlm_quant::{Matrix, Precision};
+use tiny_vlm_tensor::Tensor;
+
+use crate::load_error::{Misshapen, Missing, Mistyped, Unusable};
+use crate::{Dtype, LoadError, TensorRef, Weights};
+
+/// The suffix under which the scales of a tensor of type I8 are stored: one F32 for each index of its first axis.
+const SCALE: &str = "_scale";
+/// Bytes of the largest stand-in, unless the checkpoint itself is larger.
+const MAX_STAND_IN: usize = 64 << 20;
+
+/// A checkpoint while a model is built from it.
+///
+/// ```
+/// # use std::collections::HashMap;
+/// # use safetensors::{Dtype, tensor::TensorView};
+/// use tiny_vlm_quant::Precision;
+/// use tiny_vlm_weights::{Params, Weights};
+///
+/// # let bytes: Vec<u8> = [1.0f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+/// # let tensors = [("norm.weight", TensorView::new(Dtype::F32, vec![2], &bytes).unwrap())];
+/// # let file = safetensors::serialize(tensors, None).unwrap();
+/// let weights = Weights::from_bytes(file.into())?;
+/// let params = Params::new(&weights, Precision::F32);
+/// let norm = params.scope("norm");
+/// let weight = norm.vector("weight", 2);
+/// let bias = norm.vector("bias", 2);
+/// assert_eq!((&weight[..], &bias[..]), (&[1.0, 2.0][..], &[0.0, 0.0][..]));
+///
+/// let error = params.finish().unwrap_err();
+/// assert_eq!(error.missing[0].name, "norm.bias");
+/// # Ok::<(), tiny_vlm_weights::WeightsError>(())
+/// ```
+pub struct Params<'w> {
+    weights: &'w Weights,
+    precision: Precision,
+    record: Mutex<Record>,
+}
+
+#[derive(Default)]
+struct Record {
+    asked: BTreeSet<String>,
+    faults: LoadError,
+}
+
+impl<'w> Params<'w> {
+    /// Begins to build a model whose matrices are to be of `precision`.
+    pub fn new(weights: &'w Weights, precision: Precision) -> Self {
+        Self { weights, precision, record: Mutex::default() }
+    }
+
+    /// Where names have no prefix.
+    pub fn root(&self) -> Scope<'_> {
+        Scope { params: self, prefix: String::new() }
+    }
+
+    /// Where names begin with `name` and a dot.
+    pub fn scope(&self, name: impl Display) -> Scope<'_> {
+        self.root().scope(name)
+    }
+
+    /// The checkpoint.
+    pub fn weights(&self) -> &'w Weights {
+        self.weights
+    }
+
+    /// The precision that matrices are made in.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Lets the tensors that `which` is true for go unused: buffers that a checkpoint carries and the model computes.
+    pub fn ignore(&self, which: impl Fn(&str) -> bool) {
+        let mut record = self.record();
+        record.asked.extend(self.weights.names().filter(|name| which(name)).map(str::to_owned));
+    }
+
+    /// All that is wrong, or nothing: every tensor asked for was there in its shape, and every tensor there was asked for.
+    pub fn finish(self) -> Result<(), LoadError> {
+        let faults = self.into_faults();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// As [`finish`](Self::finish), but tensors that were not asked for are returned instead of being an error.
+    pub fn finish_with_extra(self) -> Result<Vec<String>, LoadError> {
+        let faults = self.into_faults();
+        if faults.is_fatal() { Err(faults) } else { Ok(faults.extra) }
+    }
+
+    fn into_faults(self) -> LoadError {
+        let Record { asked, mut faults } = self.record.into_inner().unwrap_or_else(PoisonError::into_inner);
+        faults.missing.sort();
+        faults.misshapen.sort();
+        faults.mistyped.sort_by(|a, b| a.name.cmp(&b.name));
+        faults.unusable.sort();
+        faults.missing.dedup();
+        faults.misshapen.dedup();
+        faults.mistyped.dedup();
+        faults.unusable.dedup();
+        faults.extra =
+            self.weights.names().filter(|&name| !asked.contains(name)).map(str::to_owned).collect();
+        faults
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The tensor `name`, if its shape is one that `fits`; otherwise `None` and a fault.
+    fn find(&self, name: &str, expected: &[usize], fits: impl Fn(&[usize]) -> bool) -> Option<TensorRef<'w>> {
+        let found = self.weights.get(name);
+        let mut record = self.record();
+        record.asked.insert(name.to_owned());
+        let Some(tensor) = found else {
+            record.faults.missing.push(Missing { name: name.to_owned(), expected: expected.to_vec() });
+            return None;
+        };
+        if !fits(tensor.shape()) {
+            record.faults.misshapen.push(Misshapen {
+                name: name.to_owned(),
+                expected: expected.to_vec(),
+                found: tensor.shape().to_vec(),
+            });
+            return None;
+        }
+        if !tensor.is_readable() {
+            record.faults.mistyped.push(Mistyped { name: name.to_owned(), found: tensor.dtype() });
+            return None;
+        }
+        Some(tensor)
+    }
+
+    fn unusable(&self, name: &str, reason: String) {
+        self.record().faults.unusable.push(Unusable { name: name.to_owned(), reason });
+    }
+
+    /// The scales of `tensor` if it is quantized: of type I8, with a tensor of scales beside it.
+    fn scales(&self, name: &str, tensor: &TensorRef<'_>) -> Option<AlignedVec<f32>> {
+        if tensor.dtype() != Dtype::I8 {
+            return None;
+        }
+        let rows = tensor.shape().first().copied().unwrap_or(1);
+        let name = format!("{name}{SCALE}");
+        let mut scales = AlignedVec::try_zeroed(rows).ok()?;
+        // Zeros stand in for scales that are missing, like for anything else.
+        if let Some(stored) = self.find(&name, &[rows], |shape| shape.iter().product::<usize>() == rows) {
+            stored.read_f32(&mut scales);
+        }
+        Some(scales)
+    }
+
+    /// All elements as f32, by their scales where they have some.
+    fn read(&self, name: &str, tensor: &TensorRef<'_>) -> Option<AlignedVec<f32>> {
+        let mut values = AlignedVec::try_zeroed(tensor.elements()).ok()?;
+        tensor.read_f32(&mut values);
+        if let Some(scales) = self.scales(name, tensor) {
+            let row = (values.len() / scales.len().max(1)).max(1);
+            for (row, scale) in values.chunks_exact_mut(row).zip(scales.iter()) {
+                row.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
+        Some(values)
+    }
+
+    /// Zeros in place of a faulty tensor. A size that only a broken configuration asks for is not honoured: `None`.
+    fn stand_in(&self, shape: &[usize]) -> Option<AlignedVec<f32>> {
+        let most = MAX_STAND_IN.max(self.weights.stored_bytes().saturating_mul(4)) / size_of::<f32>();
+        let elements = shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
+        elements.filter(|&n| n <= most).and_then(|n| AlignedVec::try_zeroed(n).ok())
+    }
+}
+
+/// A place in a checkpoint: the beginning that names have in common.
+///
+/// Everything asked for is either as it should be or is recorded as a fault, and then zeros are returned. Where even
+/// those would be larger than any part of the checkpoint, which only a broken configuration asks for, something empty
+/// is returned, so code that rearranges parameters takes sizes from what it got.
+#[derive(Clone)]
+pub struct Scope<'p> {
+    params: &'p Params<'p>,
+    prefix: String,
+}
+
+impl<'p> Scope<'p> {
+    /// The place `name` within this one.
+    pub fn scope(&self, name: impl Display) -> Scope<'p> {
+        Scope { params: self.params, prefix: self.name(name) }
+    }
+
+    /// The full name of `leaf` here.
+    pub fn name(&self, leaf: impl Display) -> String {
+        if self.prefix.is_empty() { leaf.to_string() } else { format!("{}.{leaf}", self.prefix) }
+    }
+
+    /// The precision that matrices are made in.
+    pub fn precision(&self) -> Precision {
+        self.params.precision
+    }
+
+    /// Whether the checkpoint has a tensor `leaf` here. Asking is no fault.
+    pub fn contains(&self, leaf: &str) -> bool {
+        self.params.weights.info(&self.name(leaf)).is_some()
+    }
+
+    /// The shape of `leaf` as stored, for models whose sizes are said nowhere else.
+    pub fn shape(&self, leaf: &str) -> Option<&'p [usize]> {
+        self.params.weights.info(&self.name(leaf)).map(|info| &info.shape[..])
+    }
+
+    /// `n` numbers. Axes of length one around them do not matter.
+    pub fn vector(&self, leaf: &str, n: usize) -> AlignedVec<f32> {
+        let name = self.name(leaf);
+        let fits = |shape: &[usize]| {
+            shape.iter().filter(|&&axis| axis != 1).eq(std::iter::once(&n).filter(|&&n| n != 1))
+        };
+        let found = self.params.find(&name, &[n], fits).and_then(|tensor| self.params.read(&name, &tensor));
+        found.or_else(|| self.params.stand_in(&[n])).unwrap_or_default()
+    }
+
+    /// `n` numbers, if the checkpoint has them.
+    pub fn optional_vector(&self, leaf: &str, n: usize) -> Option<AlignedVec<f32>> {
+        self.contains(leaf).then(|| self.vector(leaf, n))
+    }
+
+    /// A tensor of exactly this shape.
+    pub fn tensor<const R: usize>(&self, leaf: &str, shape: [usize; R]) -> Tensor<f32, R> {
+        let name = self.name(leaf);
+        let found = self.params.find(&name, &shape, |found| found == shape);
+        let values = found.and_then(|tensor| self.params.read(&name, &tensor));
+        let values = values.or_else(|| self.params.stand_in(&shape));
+        values
+            .and_then(|values| Tensor::from_vec(shape, values).ok())
+            .unwrap_or_else(|| Tensor::zeroed([0; R]))
+    }
+
+    /// A tensor of exactly this shape, if the checkpoint has it.
+    pub fn optional_tensor<const R: usize>(&self, leaf: &str, shape: [usize; R]) -> Option<Tensor<f32, R>> {
+        self.contains(leaf).then(|| self.tensor(leaf, shape))
+    }
+
+    /// A matrix of `n` rows (what comes out) and `k` columns (what goes in), stored as `[n, k]`, with axes of length one
+    /// behind them or not. What is stored as I8 with scales beside it stays so; anything else becomes the precision of
+    /// [`Params::new`].
+    pub fn matrix(&self, leaf: &str, n: usize, k: usize) -> Matrix {
+        let fits = |shape: &[usize]| {
+            shape.len() >= 2 && shape[..2] == [n, k] && shape[2..].iter().all(|&axis| axis == 1)
+        };
+        self.matrix_of(leaf, &[n, k], fits, |values: &mut [f32]| _ = values, |values: &mut [i8]| _ = values)
+    }
+
+    /// The kernel of a convolution as a matrix: stored as PyTorch has it, `[out, in, height, width]`; here a row for each
+    /// output with columns in the order height, width, in, as rows of NHWC patches are.
+    pub fn kernel(&self, leaf: &str, out: usize, [height, width]: [usize; 2], channels: usize) -> Matrix {
+        let expected = [out, channels, height, width];
+        let taps = height.saturating_mul(width);
+        self.matrix_of(
+            leaf,
+            &expected,
+            |shape| shape == expected,
+            |values| taps_outermost(values, channels, taps),
+            |values| taps_outermost(values, channels, taps),
+        )
+    }
+
+    fn matrix_of(
+        &self,
+        leaf: &str,
+        expected: &[usize],
+        fits: impl Fn(&[usize]) -> bool,
+        arrange: impl Fn(&mut [f32]),
+        arrange_int8: impl Fn(&mut [i8]),
+    ) -> Matrix {
+        let (name, precision) = (self.name(leaf), self.params.precision);
+        let rows = expected[0];
+        let columns = expected[1..].iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
+        let tensor = self.params.find(&name, expected, fits);
+        if let (Some(tensor), Some(columns)) = (tensor, columns) {
+            let scales = self.params.scales(&name, &tensor);
+            let made = if let (Some(stored), Some(scales)) = (tensor.as_i8(), scales) {
+                let mut values = stored.to_vec();
+                arrange_int8(&mut values);
+                Some(Matrix::from_int8(rows, columns, &values, &scales))
+            } else {
+                self.params.read(&name, &tensor).map(|mut values| {
+                    arrange(&mut values);
+                    Matrix::from_f32(rows, columns, &values, precision)
+                })
+            };
+            match made {
+                Some(Ok(matrix)) => return matrix,
+                Some(Err(error)) => self.params.unusable(&name, error.to_string()),
+                None => self.params.unusable(&name, "no memory".to_owned()),
+            }
+        }
+        let zeros = columns.and_then(|k| Some((k, self.params.stand_in(expected)?)));
+        let zeros = zeros.and_then(|(k, zeros)| Matrix::from_f32(rows, k, &zeros, precision).ok());
+        zeros.unwrap_or_else(|| Matrix::from_f32(0, 0, &[], precision).expect("a matrix of nothing"))
+    }
+}
+
+/// Turns each row of `channels` × `taps` numbers into one of `taps` × `channels`.
+fn taps_outermost<T: Copy>(values: &mut [T], channels: usize, taps: usize) {
+    if channels == 1 || taps == 1 {
+        return;
+    }
+    let mut row = Vec::new();
+    for values in values.chunks_exact_mut((channels * taps).max(1)) {
+        row.clear();
+        row.extend(
+            (0..taps)
+                .flat_map(|tap| (0..channels).map(move |channel| (channel, tap)))
+                .map(|(c, t)| values[c * taps + t]),
+        );
+        values.copy_from_slice(&row);
+    }
+}
