@@ -1,0 +1,102 @@
+//! The self-attention of a decoder: each token looks at those before it and at itself, which the sequence's cache
+//! keeps; several heads of queries may share keys and values (Ainslie et al., 2023, arXiv:2305.13245).
+
+use tiny_vlm_kernels::{Epilogue, Residual};
+use tiny_vlm_tensor::{Context, View, ViewMut};
+
+use crate::{
+    LayerError, Linear, Rotary,
+    attend::{Heads, Source, attend},
+    linear::SharedInput,
+    sequence::Sequence,
+};
+
+/// Cached causal self-attention with rotary positions and grouped queries.
+#[derive(Debug)]
+pub struct CausalAttention {
+    projections: Projections,
+    heads: Heads,
+    /// Which of the cache's layers is this one's.
+    layer: usize,
+}
+
+/// The linear maps of an attention.
+#[derive(Debug)]
+pub struct Projections {
+    /// To queries.
+    pub query: Linear,
+    /// To keys.
+    pub key: Linear,
+    /// To values.
+    pub value: Linear,
+    /// Back from the heads.
+    pub output: Linear,
+}
+
+impl Projections {
+    /// Whether the maps fit the heads.
+    pub(crate) fn check(&self, heads: Heads) -> Result<(), LayerError> {
+        if heads.keys == 0 || !heads.queries.is_multiple_of(heads.keys) {
+            return Err(LayerError::Heads { queries: heads.queries, keys: heads.keys });
+        }
+        let (queries, keys) = (heads.queries * heads.dim, heads.keys * heads.dim);
+        LayerError::expect_shape("query projection", [queries], [self.query.outputs()])?;
+        LayerError::expect_shape("key projection", [keys], [self.key.outputs()])?;
+        LayerError::expect_shape(
+            "value projection",
+            [keys, self.key.inputs()],
+            [self.value.outputs(), self.value.inputs()],
+        )?;
+        LayerError::expect_shape("output projection", [queries], [self.output.inputs()])
+    }
+}
+
+impl CausalAttention {
+    /// An attention of these maps, which keeps its keys and values in the cache's layer `layer`.
+    pub fn new(projections: Projections, heads: Heads, layer: usize) -> Result<Self, LayerError> {
+        projections.check(heads)?;
+        if !heads.dim.is_multiple_of(2) {
+            return Err(LayerError::OddHead { dim: heads.dim });
+        }
+        Ok(Self { projections, heads, layer })
+    }
+
+    /// Adds the attention of each row of `x` to `out`, and writes the rows' keys and values to the caches, which
+    /// have [grown](crate::KvCache::grow) for them.
+    pub fn add(
+        &self,
+        ctx: &Context<'_>,
+        x: View<'_, f32, 2>,
+        batch: &mut [Sequence<'_>],
+        rotary: Rotary<'_>,
+        out: ViewMut<'_, f32, 2>,
+    ) -> Result<(), LayerError> {
+        let Projections { query, key, value, output } = &self.projections;
+        let rows = x.shape()[0];
+        let (width, kv_width) = (query.outputs(), key.outputs());
+        let mut queries = ctx.scratch.take::<f32>(rows * width);
+        {
+            let mut keys = ctx.scratch.take::<f32>(rows * kv_width);
+            let mut values = ctx.scratch.take::<f32>(rows * kv_width);
+            let x = SharedInput::new(ctx, x, [query, key, value]);
+            let plain = Epilogue::default();
+            query.forward_shared(ctx, &x, plain, ViewMut::new([rows, width], &mut queries)?)?;
+            key.forward_shared(ctx, &x, plain, ViewMut::new([rows, kv_width], &mut keys)?)?;
+            value.forward_shared(ctx, &x, plain, ViewMut::new([rows, kv_width], &mut values)?)?;
+            rotary.turn(&mut queries, width);
+            rotary.turn(&mut keys, kv_width);
+            let mut tokens = keys.chunks_exact(kv_width).zip(values.chunks_exact(kv_width));
+            for sequence in batch.iter_mut() {
+                for (offset, (keys, values)) in (0..sequence.input.tokens()).zip(&mut tokens) {
+                    sequence.cache.write(self.layer, offset, keys, values);
+                }
+            }
+        }
+        let mut attended = ctx.scratch.take::<f32>(rows * width);
+        let batch = &*batch;
+        let source = |number: usize| Source::Cache(batch[number].cache, self.layer);
+        attend(ctx, self.heads, batch, source, &queries, &mut attended);
+        let residual = Epilogue { residual: Residual::Output, ..Epilogue::default() };
+        output.forward_with(ctx, View::new([rows, width], &attended)?, residual, out)
+    }
+}

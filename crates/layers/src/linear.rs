@@ -1,0 +1,103 @@
+//! A linear map of rows: `x · Wᵀ + b`.
+
+use tiny_vlm_kernels::Epilogue;
+use tiny_vlm_memory::AlignedVec;
+use tiny_vlm_quant::{Matrix, Prepared, matmul, matmul_prepared};
+use tiny_vlm_tensor::{Context, View, ViewMut};
+use tiny_vlm_weights::Scope;
+
+use crate::LayerError;
+
+/// `x · Wᵀ + b`, with the weights packed in whatever precision they were loaded in.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Matrix,
+    bias: Option<AlignedVec<f32>>,
+}
+
+impl Linear {
+    /// Reads `weight` of `outputs` by `inputs`, and `bias` if there is to be one, below `scope`.
+    pub fn load(scope: &Scope<'_>, inputs: usize, outputs: usize, bias: bool) -> Self {
+        let weight = scope.matrix("weight", outputs, inputs);
+        let bias = bias.then(|| scope.vector("bias", outputs));
+        Self { weight, bias }
+    }
+
+    /// A map of these weights; a bias has one element a row of them.
+    pub fn new(weight: Matrix, bias: Option<AlignedVec<f32>>) -> Result<Self, LayerError> {
+        if let Some(bias) = &bias {
+            LayerError::expect_shape("bias", [weight.rows()], [bias.len()])?;
+        }
+        Ok(Self { weight, bias })
+    }
+
+    /// How many values a row has that goes in.
+    pub fn inputs(&self) -> usize {
+        self.weight.cols()
+    }
+
+    /// How many values a row has that comes out.
+    pub fn outputs(&self) -> usize {
+        self.weight.rows()
+    }
+
+    /// The weights.
+    pub fn weight(&self) -> &Matrix {
+        &self.weight
+    }
+
+    /// Writes the map of each row of `x` to `out`.
+    pub fn forward(
+        &self,
+        ctx: &Context<'_>,
+        x: View<'_, f32, 2>,
+        out: ViewMut<'_, f32, 2>,
+    ) -> Result<(), LayerError> {
+        self.forward_with(ctx, x, Epilogue::default(), out)
+    }
+
+    /// As [`forward`](Self::forward), with an activation, a gate, a scale or a residual taken along; its bias is
+    /// the layer's.
+    pub fn forward_with(
+        &self,
+        ctx: &Context<'_>,
+        x: View<'_, f32, 2>,
+        epilogue: Epilogue<'_>,
+        out: ViewMut<'_, f32, 2>,
+    ) -> Result<(), LayerError> {
+        let epilogue = Epilogue { bias: self.bias.as_deref(), ..epilogue };
+        Ok(matmul(ctx, x, &self.weight, &epilogue, out)?)
+    }
+
+    /// As [`forward_with`](Self::forward_with), for an input that several maps take.
+    pub(crate) fn forward_shared(
+        &self,
+        ctx: &Context<'_>,
+        x: &SharedInput<'_>,
+        epilogue: Epilogue<'_>,
+        out: ViewMut<'_, f32, 2>,
+    ) -> Result<(), LayerError> {
+        match &x.prepared {
+            Some(prepared) => {
+                let epilogue = Epilogue { bias: self.bias.as_deref(), ..epilogue };
+                Ok(matmul_prepared(ctx, prepared, &self.weight, &epilogue, out)?)
+            }
+            None => self.forward_with(ctx, x.x, epilogue, out),
+        }
+    }
+}
+
+/// Rows that several maps take, brought into the form they need once where that is one form.
+pub(crate) struct SharedInput<'a> {
+    x: View<'a, f32, 2>,
+    prepared: Option<Prepared<'a>>,
+}
+
+impl<'a> SharedInput<'a> {
+    pub(crate) fn new<const N: usize>(ctx: &Context<'a>, x: View<'a, f32, 2>, maps: [&Linear; N]) -> Self {
+        let form = |map: &Linear| (map.weight.precision(), map.weight.level());
+        let alike = maps.windows(2).all(|pair| form(pair[0]) == form(pair[1]));
+        let prepared = maps.first().filter(|_| alike).map(|map| Prepared::new(ctx, x, &map.weight));
+        Self { x, prepared }
+    }
+}
