@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use tiny_vlm_tensor::Stopped;
+
 use crate::Format;
 
 /// Why a picture was refused or could not be worked on.
@@ -117,6 +119,9 @@ pub enum ImageError {
         /// Height asked for.
         height: usize,
     },
+    /// The work was cancelled or its time was over.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
     /// The system has no memory for the pixels.
     #[error("no memory for {bytes} bytes of pixels")]
     Memory {
@@ -142,6 +147,7 @@ impl ImageError {
             Self::Shape { .. } => "image-shape",
             Self::Area { .. } => "image-area",
             Self::Target { .. } => "image-target",
+            Self::Stopped(_) => "image-stopped",
             Self::Memory { .. } => "image-memory",
         }
     }

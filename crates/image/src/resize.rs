@@ -8,9 +8,13 @@
 //! resize holds a few rows and no more.
 
 use std::f64::consts::PI;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tiny_vlm_simd::{Isa, Level, Op};
+use tiny_vlm_tensor::{Context, Executor, Inline, Stopped, split};
 
 use crate::coefficients::Coefficients;
-use crate::passes::{horizontal, vertical};
+use crate::passes::{LANES, Strip, vertical};
 use crate::{ImageError, Raster, RasterView};
 
 /// How a resize weighs the pixels around a place. The names are Pillow's.
@@ -76,14 +80,45 @@ pub enum Passes {
     AcrossFirst,
 }
 
-/// The tables and the ring of rows of a resize, kept from one to the next so that a stream of pictures of one size does
-/// not allocate.
-#[derive(Debug, Default)]
+/// The tables and buffers of a resize, kept from one to the next: a stream of pictures does not allocate them anew.
+#[derive(Debug)]
 pub struct Resizer {
+    plan: Plan,
+    level: Level,
+    /// The buffers that no band in progress holds.
+    idle: Mutex<Vec<Buffers>>,
+    passes: Passes,
+}
+
+impl Default for Resizer {
+    fn default() -> Self {
+        Self::at_level(Level::detect())
+    }
+}
+
+/// Everything that the bands of a resize share.
+#[derive(Debug, Default)]
+struct Plan {
     across: Coefficients,
     down: Coefficients,
+    order: Order,
+}
+
+/// Which passes there are, and which goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Across,
+    Down,
+    AcrossDown,
+    DownAcross,
+}
+
+/// What one band works in.
+#[derive(Debug, Default)]
+struct Buffers {
+    strip: Strip,
     ring: Vec<u8>,
-    passes: Passes,
 }
 
 impl Resizer {
@@ -97,16 +132,50 @@ impl Resizer {
         Self { passes, ..Self::default() }
     }
 
+    /// An empty one that uses the instructions of `level`. The bytes are the same at every level.
+    pub fn at_level(level: Level) -> Self {
+        Self { level, plan: Plan::default(), idle: Mutex::default(), passes: Passes::default() }
+    }
+
     /// Resizes the part `area` (left, top, right, bottom, in pixels, fractions allowed; `None` is all) of `source` into
-    /// `out`, which has `width` × `height` pixels without gaps.
+    /// `out`, which has `width` × `height` pixels without gaps. Runs on the calling thread.
     pub fn resize_into<const C: usize>(
         &mut self,
+        source: RasterView<'_, C>,
+        area: Option<[f32; 4]>,
+        filter: Filter,
+        size: (usize, usize),
+        out: &mut [u8],
+    ) -> Result<(), ImageError> {
+        self.resize_on(&Inline, &|| Ok(()), source, area, filter, size, out)
+    }
+
+    /// The same on the threads of `ctx`, until it is stopped. The result does not depend on the number of threads.
+    pub fn resize_with<const C: usize>(
+        &mut self,
+        ctx: &Context<'_>,
+        source: RasterView<'_, C>,
+        area: Option<[f32; 4]>,
+        filter: Filter,
+        size: (usize, usize),
+        out: &mut [u8],
+    ) -> Result<(), ImageError> {
+        let (stop, clock) = (ctx.stop, ctx.clock);
+        self.resize_on(ctx.executor, &|| stop.check(clock), source, area, filter, size, out)
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what is resized, how, into what, and where it runs")]
+    fn resize_on<const C: usize>(
+        &mut self,
+        executor: &dyn Executor,
+        check: &(dyn Fn() -> Result<(), Stopped> + Sync),
         source: RasterView<'_, C>,
         area: Option<[f32; 4]>,
         filter: Filter,
         (width, height): (usize, usize),
         out: &mut [u8],
     ) -> Result<(), ImageError> {
+        check()?;
         let size = width.checked_mul(height).and_then(|n| n.checked_mul(C)).filter(|&n| n > 0);
         // Pillow's sizes are C ints, and so are its places.
         let addressable = width <= i32::MAX as usize && height <= i32::MAX as usize;
@@ -128,86 +197,161 @@ impl Resizer {
         if !inside {
             return Err(ImageError::Area { area, width: source.width(), height: source.height() });
         }
-        let same = area == all && (width, height) == (source.width(), source.height());
-        if same {
+        if area == all && (width, height) == (source.width(), source.height()) {
             for (y, row) in out.chunks_exact_mut(width * C).enumerate() {
                 row.copy_from_slice(source.row(y));
             }
-        } else if filter == Filter::Nearest {
-            nearest(source, area, width, height, out);
-        } else {
-            self.two_passes(source, area, filter, (width, height), out)?;
+            return Ok(());
         }
-        Ok(())
+        if filter == Filter::Nearest {
+            nearest(source, area, width, height, out);
+            return Ok(());
+        }
+        self.prepare(source, area, filter, (width, height))?;
+        self.run(executor, check, source, width, out)
     }
 
-    fn two_passes<const C: usize>(
+    /// Fills the tables and decides on the order of the passes.
+    fn prepare<const C: usize>(
         &mut self,
         source: RasterView<'_, C>,
         [left, top, right, bottom]: [f32; 4],
         filter: Filter,
         (width, height): (usize, usize),
-        out: &mut [u8],
     ) -> Result<(), ImageError> {
-        let too_many = || ImageError::Target { width, height };
-        self.across.compute(source.width(), left, right, width, filter).ok_or_else(too_many)?;
-        self.down.compute(source.height(), top, bottom, height, filter).ok_or_else(too_many)?;
+        let Plan { across, down, order } = &mut self.plan;
+        let too_many = ImageError::Target { width, height };
+        let tables = across.compute(source.width(), left, right, width, filter);
+        let tables = tables.and_then(|()| down.compute(source.height(), top, bottom, height, filter));
+        tables.ok_or(too_many)?;
         let changes_across = width != source.width() || left != 0.0 || right != width as f32;
         let changes_down = height != source.height() || top != 0.0 || bottom != height as f32;
+        let lost = |from: usize, to: usize| from as i64 - to as i64;
+        let (columns, rows) = (lost(source.width(), width), lost(source.height(), height));
+        *order = if !changes_down {
+            Order::Across
+        } else if !changes_across {
+            Order::Down
+        } else if self.passes == Passes::Pillow13 && rows > 0 && rows > 2 * columns {
+            Order::DownAcross
+        } else {
+            Order::AcrossDown
+        };
+        Ok(())
+    }
+
+    /// Cuts the target into bands of rows, by its shape alone, and makes each.
+    fn run<const C: usize>(
+        &self,
+        executor: &dyn Executor,
+        check: &(dyn Fn() -> Result<(), Stopped> + Sync),
+        source: RasterView<'_, C>,
+        width: usize,
+        out: &mut [u8],
+    ) -> Result<(), ImageError> {
+        // Rows at the seams of bands are made twice, so bands are not thin.
+        const BAND: usize = 64;
         let row_bytes = width * C;
-        if !changes_down {
-            for (y, row) in out.chunks_exact_mut(row_bytes).enumerate() {
-                horizontal::<C>(source.row(y), &self.across, row);
+        let failure = Mutex::new(None);
+        split::for_each_chunk(executor, out, BAND * row_bytes, |i, out| {
+            let made = check().map_err(ImageError::from).and_then(|()| {
+                let mut buffers = lock(&self.idle).pop().unwrap_or_default();
+                let first = i * BAND;
+                let band = Band { plan: &self.plan, source, first, row_bytes, out, buffers: &mut buffers };
+                let made = self.level.run(band);
+                lock(&self.idle).push(buffers);
+                made
+            });
+            if let Err(error) = made {
+                *lock(&failure) = Some(error);
             }
-            return Ok(());
-        }
-        if !changes_across {
-            for (i, row) in out.chunks_exact_mut(row_bytes).enumerate() {
-                let first = self.down.first(i);
-                vertical(|k| source.row(first + k), self.down.weights(i), row);
+        });
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Target rows from `first` on, as many as `out` holds.
+struct Band<'a, const C: usize> {
+    plan: &'a Plan,
+    source: RasterView<'a, C>,
+    first: usize,
+    row_bytes: usize,
+    out: &'a mut [u8],
+    buffers: &'a mut Buffers,
+}
+
+impl<const C: usize> Op for Band<'_, C> {
+    type Output = Result<(), ImageError>;
+
+    // The loops are plain ones: the compiler makes vectors of the instruction set that this is inlined for.
+    #[inline(always)]
+    fn eval<I: Isa>(self, _: I) -> Self::Output {
+        let Self { plan: Plan { across, down, order }, source, first, row_bytes, out, buffers } = self;
+        let Buffers { strip, ring } = buffers;
+        let rows = first..first + out.len() / row_bytes;
+        match order {
+            Order::Across => {
+                for (y, out) in rows.step_by(LANES).zip(out.chunks_mut(LANES * row_bytes)) {
+                    strip.horizontal::<C>(|i| source.row(y + i), across, row_bytes, out);
+                }
             }
-            return Ok(());
-        }
-        let shrinks = |from: usize, to: usize| from as i64 - to as i64;
-        let lost = shrinks(source.height(), height);
-        let down_first = lost > 0 && lost > 2 * shrinks(source.width(), width);
-        if self.passes == Passes::Pillow13 && down_first {
-            let (begin, end) = self.across.span();
-            self.ring.clear();
-            let bytes = source.width() * C;
-            self.ring.try_reserve(bytes).map_err(|_| ImageError::Memory { bytes })?;
-            self.ring.resize(bytes, 0);
-            let columns = begin * C..end * C;
-            for (i, row) in out.chunks_exact_mut(row_bytes).enumerate() {
-                let first = self.down.first(i);
-                let weights = self.down.weights(i);
-                vertical(
-                    |k| &source.row(first + k)[columns.clone()],
-                    weights,
-                    &mut self.ring[columns.clone()],
-                );
-                horizontal::<C>(&self.ring, &self.across, row);
+            Order::Down => {
+                for (i, out) in rows.zip(out.chunks_exact_mut(row_bytes)) {
+                    let from = down.first(i);
+                    vertical(|k| source.row(from + k), down.weights(i), out);
+                }
             }
-            return Ok(());
-        }
-        let slots = (0..height).map(|i| self.down.weights(i).len()).max().unwrap_or(1);
-        let bytes = slots.checked_mul(row_bytes).ok_or_else(too_many)?;
-        self.ring.clear();
-        self.ring.try_reserve(bytes).map_err(|_| ImageError::Memory { bytes })?;
-        self.ring.resize(bytes, 0);
-        let mut next = self.down.span().0;
-        for (i, row) in out.chunks_exact_mut(row_bytes).enumerate() {
-            let (first, weights) = (self.down.first(i), self.down.weights(i));
-            next = next.max(first);
-            while next < first + weights.len() {
-                let slot = &mut self.ring[next % slots * row_bytes..][..row_bytes];
-                horizontal::<C>(source.row(next), &self.across, slot);
-                next += 1;
+            Order::DownAcross => {
+                // Only the columns that are looked at later are made.
+                let (begin, end) = across.span();
+                let columns = begin * C..end * C;
+                let stride = source.width() * C;
+                room(ring, stride * LANES)?;
+                for (y, out) in rows.step_by(LANES).zip(out.chunks_mut(LANES * row_bytes)) {
+                    for (i, row) in (y..).zip(ring.chunks_exact_mut(stride)).take(out.len() / row_bytes) {
+                        let (from, columns) = (down.first(i), columns.clone());
+                        let row = &mut row[columns.clone()];
+                        vertical(|k| &source.row(from + k)[columns.clone()], down.weights(i), row);
+                    }
+                    strip.horizontal::<C>(|i| &ring[i * stride..][..stride], across, row_bytes, out);
+                }
             }
-            vertical(|k| &self.ring[(first + k) % slots * row_bytes..][..row_bytes], weights, row);
+            Order::AcrossDown => {
+                let tallest = rows.clone().map(|i| down.weights(i).len()).max().unwrap_or(0);
+                // Strips go into the ring whole, and what the lowest target row needs is still there.
+                let slots = (tallest + LANES).next_multiple_of(LANES);
+                room(ring, slots.saturating_mul(row_bytes))?;
+                let base = down.first(rows.start);
+                let end = down.first(rows.end - 1) + down.weights(rows.end - 1).len();
+                let mut next = base;
+                for (i, out) in rows.zip(out.chunks_exact_mut(row_bytes)) {
+                    let (from, weights) = (down.first(i), down.weights(i));
+                    while next < from + weights.len() {
+                        let made = LANES.min(end - next);
+                        let slot = (next - base) % slots * row_bytes;
+                        let target = &mut ring[slot..][..made * row_bytes];
+                        strip.horizontal::<C>(|i| source.row(next + i), across, row_bytes, target);
+                        next += made;
+                    }
+                    vertical(|k| &ring[(from + k - base) % slots * row_bytes..][..row_bytes], weights, out);
+                }
+            }
         }
         Ok(())
     }
+}
+
+/// Makes `buffer` at least `bytes` long.
+fn room(buffer: &mut Vec<u8>, bytes: usize) -> Result<(), ImageError> {
+    if buffer.len() < bytes {
+        buffer.try_reserve(bytes - buffer.len()).map_err(|_| ImageError::Memory { bytes })?;
+        buffer.resize(bytes, 0);
+    }
+    Ok(())
 }
 
 /// Target pixel `i` is the source pixel under its centre. The places are summed up step by step, as Pillow does: the

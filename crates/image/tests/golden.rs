@@ -1,8 +1,11 @@
 //! Against Pillow, byte for byte, on the files that `golden/make.py` made.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use tiny_vlm_image::{Alpha, Filter, Grey, Image, Limits, Options, Passes, Resizer};
+use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::Workspace;
 
 fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/image").join(name)
@@ -37,6 +40,7 @@ fn resize_gives_pillows_bytes() {
     let expected = read("expected.bin");
     let lines = lines("resize.txt");
     assert!(lines.len() > 400);
+    let mut images = HashMap::new();
     let mut wrong = Vec::new();
     for line in &lines {
         let [name, channels, width, height, label, area, length, hash, at, before] = &line[..] else {
@@ -45,13 +49,22 @@ fn resize_gives_pillows_bytes() {
         let (width, height): (usize, usize) = (width.parse().unwrap(), height.parse().unwrap());
         let area: Option<[f32; 4]> = (area != "-")
             .then(|| area.split(',').map(|v| v.parse().unwrap()).collect::<Vec<_>>().try_into().unwrap());
-        let image = Image::open_with(fixture(name), &Options::with_limits(Limits::none())).unwrap();
-        let found = if channels == "3" {
-            image.view().resize(width, height, filter(label), area).unwrap().into_vec()
-        } else {
-            image.to_grey().view().resize(width, height, filter(label), area).unwrap().into_vec()
+        let (image, grey) = images.entry(name.clone()).or_insert_with(|| {
+            let image = Image::open_with(fixture(name), &Options::with_limits(Limits::none())).unwrap();
+            let grey = image.to_grey();
+            (image, grey)
+        });
+        let resize = |mut resizer: Resizer| {
+            let mut found = vec![0; length.parse().unwrap()];
+            let (filter, size) = (filter(label), (width, height));
+            match &channels[..] {
+                "3" => resizer.resize_into(image.view(), area, filter, size, &mut found),
+                _ => resizer.resize_into(grey.view(), area, filter, size, &mut found),
+            }
+            .unwrap();
+            found
         };
-        assert_eq!(found.len(), length.parse::<usize>().unwrap());
+        let found = resize(Resizer::new());
         if let Ok(at) = at.parse::<usize>() {
             let off = found.iter().zip(&expected[at..]).filter(|(a, b)| a != b).count();
             if off > 0 {
@@ -61,22 +74,40 @@ fn resize_gives_pillows_bytes() {
         if fnv(&found) != u64::from_str_radix(hash, 16).unwrap() {
             wrong.push(line.join(" "));
         }
-        if let Ok(hash) = u64::from_str_radix(before, 16) {
-            let mut found = vec![0; width * height * 3];
-            let mut resizer = Resizer::with_passes(Passes::AcrossFirst);
-            let size = (width, height);
-            if channels == "3" {
-                resizer.resize_into(image.view(), None, filter(label), size, &mut found).unwrap();
-            } else {
-                found.truncate(width * height);
-                resizer.resize_into(image.to_grey().view(), None, filter(label), size, &mut found).unwrap();
-            }
-            if fnv(&found) != hash {
-                wrong.push(format!("{} (across first)", line.join(" ")));
+        if u64::from_str_radix(before, 16)
+            .is_ok_and(|h| h != fnv(&resize(Resizer::with_passes(Passes::AcrossFirst))))
+        {
+            wrong.push(format!("{} (across first)", line.join(" ")));
+        }
+        for level in Level::available() {
+            if resize(Resizer::at_level(level)) != found {
+                wrong.push(format!("{} at {}", line.join(" "), level.name()));
             }
         }
     }
     assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), lines.len(), wrong.join("\n"));
+}
+
+#[test]
+fn threads_do_not_change_the_bytes_and_a_stop_ends_it() {
+    let image = Image::open(fixture("scene-256x160.png")).unwrap();
+    let mut alone = vec![0; 300 * 500 * 3];
+    let mut shared = alone.clone();
+    let size = (300, 500);
+    Resizer::new().resize_into(image.view(), None, Filter::Lanczos, size, &mut alone).unwrap();
+    let workspace = Workspace::new(3);
+    let mut resizer = Resizer::new();
+    for _ in 0..3 {
+        shared.fill(0);
+        resizer
+            .resize_with(&workspace.context(), image.view(), None, Filter::Lanczos, size, &mut shared)
+            .unwrap();
+        assert!(alone == shared);
+    }
+    workspace.stop().cancel();
+    let stopped =
+        resizer.resize_with(&workspace.context(), image.view(), None, Filter::Lanczos, size, &mut shared);
+    assert_eq!(stopped.unwrap_err().code(), "image-stopped");
 }
 
 #[test]
