@@ -6,6 +6,7 @@ use crate::workspace::Workspace;
 use anyhow::{Result, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt as _};
 use std::process::Command;
+use tiny_vlm_simd::Level;
 
 /// The crates whose code differs from one instruction set to another.
 const KERNEL_CRATES: &[&str] = &["tiny-vlm-simd", "tiny-vlm-kernels", "tiny-vlm-quant"];
@@ -51,31 +52,14 @@ pub(crate) fn host(workspace: &Workspace, packages: &[String]) -> Result<()> {
     shell::run(&mut cargo(&["test", "--doc"]))
 }
 
-/// The names `TINY_VLM_ISA` takes on this machine, lowest first.
-fn levels() -> Vec<&'static str> {
-    let mut levels = vec!["scalar"];
-    #[cfg(target_arch = "x86_64")]
-    {
-        let has = |level, there: bool| there.then_some(level);
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        levels.extend(has("avx2", avx2));
-        levels.extend(has("avxvnni", is_x86_feature_detected!("avxvnni")));
-        levels.extend(has("avx512", is_x86_feature_detected!("avx512f")));
-        levels.extend(has("avx512vnni", is_x86_feature_detected!("avx512vnni")));
-        levels.extend(has("avx512bf16", is_x86_feature_detected!("avx512bf16")));
-    }
-    #[cfg(target_arch = "aarch64")]
-    levels.extend(["neon", "dotprod", "i8mm"]);
-    levels
-}
-
 pub(crate) fn every_level(workspace: &Workspace) -> Result<()> {
-    levels().into_iter().try_for_each(|level| at_level(workspace, level))
+    Level::available().into_iter().try_for_each(|level| at_level(workspace, level.name()))
 }
 
+/// A level that this machine lacks is refused: it would test the next lower one in its name.
 fn at_level(workspace: &Workspace, level: &str) -> Result<()> {
-    let known = levels();
-    ensure!(known.contains(&level), "this machine's levels are {}, not `{level}`", known.join(", "));
+    let here: Vec<&str> = Level::available().into_iter().map(Level::name).collect();
+    ensure!(here.contains(&level), "this machine has the levels {}, not `{level}`", here.join(", "));
     shell::run(
         shell::cargo()
             .current_dir(&workspace.root)

@@ -21,7 +21,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
         command
     };
     let quiet = "--hide-inclusion-graph";
-    shell::run(deny().args(["--offline", "check", quiet, "licenses", "bans", "sources"]))?;
+    shell::run(deny().args(["check", quiet, "licenses", "bans", "sources"]))?;
     advisories(deny().args(["check", quiet, "advisories"]))
 }
 

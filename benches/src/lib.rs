@@ -1,2 +1,0 @@
-//! Criterion benchmarks.
-#![forbid(unsafe_code)]
