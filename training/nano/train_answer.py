@@ -5,6 +5,7 @@ composed of vectors: as many as one likes, at no cost in pixels.
 """
 
 import random
+import time
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from .stage import RUNS, Stage
 from .train_tower import as_input
 
 BANK = RUNS / "bank.pt"
+BANK_SIZE = 30_000
 
 
 def tower():
@@ -126,10 +128,12 @@ def collate(batch):
 def main():
     fusion, decoder = Fusion(), Decoder(tokenizer.SIZE)
     stage = Stage("answer", {"fusion": fusion, "decoder": decoder}, rate=3e-3, decay=0.02)
-    if not BANK.exists() or stage.options.fresh:
+    done = RUNS / "tower.done.pt"
+    if not BANK.exists() or (done.exists() and done.stat().st_mtime > BANK.stat().st_mtime):
         print("building the bank", flush=True)
-        torch.save(build_bank(50_000), BANK)
-        stage.start += 0
+        began = time.time()
+        torch.save(build_bank(BANK_SIZE), BANK)
+        stage.start += time.time() - began
     batches = iter(torch.utils.data.DataLoader(Dialogues(stage.step + 1), batch_size=None, num_workers=1, prefetch_factor=8))
     while stage.running():
         ids, target, vectors, features, mask, has_print = next(batches)
