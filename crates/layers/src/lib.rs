@@ -2,7 +2,8 @@
 //!
 //! A layer is loaded below a [`Scope`](tiny_vlm_weights::Scope) of a checkpoint and runs on views with what a
 //! [`Context`](tiny_vlm_tensor::Context) lends it. Rows are tokens or pixels, columns are channels. What is named
-//! `forward` writes its result, what is named `add` adds it to the residual stream.
+//! `forward` writes its result, what is named `add` adds it to the residual stream; what is named `apply` returns it in
+//! a [`ScratchTensor`].
 //!
 //! ```
 //! use tiny_vlm_layers::Linear;
@@ -21,22 +22,38 @@
 
 mod attend;
 mod causal_attention;
+mod conv2d;
 mod cross_attention;
+mod depthwise_conv2d;
+mod encoder_block;
 mod error;
 mod gated_mlp;
 mod kv_cache;
+mod layer_norm;
 mod linear;
+mod mlp;
 mod rms_norm;
 mod rotary;
+mod scratch_tensor;
+mod self_attention;
 mod sequence;
 
 pub use attend::Heads;
 pub use causal_attention::{CausalAttention, Projections};
+pub use conv2d::Conv2d;
 pub use cross_attention::{CrossAttention, CrossMemory, LayerMemory};
+pub use depthwise_conv2d::DepthwiseConv2d;
+pub use encoder_block::EncoderBlock;
 pub use error::LayerError;
 pub use gated_mlp::GatedMlp;
 pub use kv_cache::{BLOCK_TOKENS, CacheShape, KvCache};
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
+pub use mlp::Mlp;
 pub use rms_norm::RmsNorm;
 pub use rotary::Rotary;
+pub use scratch_tensor::ScratchTensor;
+pub use self_attention::SelfAttention;
 pub use sequence::{Input, Sequence};
+pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Residual};
+pub use tiny_vlm_quant::{Matrix, Precision};
