@@ -1,2 +1,54 @@
 //! Pixels to features: image processors, vision towers, text-line finding and reading.
+//!
+//! What [nano](Tower) sees goes through here:
+//!
+//! - a [`ThingsFinder`] finds things in the whole picture, and a [`Tower`] makes a vector of each that says what it is
+//!   ([`glimpse_box`], [`Tower::glimpse`]);
+//! - a [`PrintReader`] finds lines at several sizes ([`LinesFinder`]), cuts their strips ([`Pyramid`]), reads them
+//!   ([`Reader`]) and puts them in [`reading_order`].
+//!
+//! Networks take the weights' [`Scope`](tiny_vlm_weights::Scope) and a config, and run in a
+//! [`Context`](tiny_vlm_tensor::Context). The rules between them are plain functions over maps and boxes:
+//!
+//! ```
+//! use tiny_vlm_tensor::Tensor;
+//! use tiny_vlm_vision::{ThingsConfig, find_things};
+//!
+//! // Centre logit, log width, log height, dx, dy of each cell: one thing, two cells wide, in the middle cell.
+//! let map = Tensor::from_fn([3, 3, 5], |cell| match cell {
+//!     [1, 1, 0] => 4.0,
+//!     [_, _, 0] => -4.0,
+//!     [_, _, 1] => 2.0_f32.ln(),
+//!     _ => 0.0,
+//! });
+//! let things = find_things(map.view(), &ThingsConfig::default());
+//! assert_eq!(things.len(), 1);
+//! assert!((things[0].bounds[0] - 0.5 / 3.0).abs() < 1e-6);
+//! ```
 #![forbid(unsafe_code)]
+
+mod config;
+mod error;
+mod lines;
+mod parts;
+mod pixels;
+mod print;
+mod quad;
+mod reader;
+mod reading_order;
+mod things;
+mod tower;
+mod trunk;
+mod upsample;
+
+pub use config::{LinesConfig, ReaderConfig, ThingsConfig, TowerConfig};
+pub use error::VisionError;
+pub use lines::{
+    FoundLine, Level, LinesFinder, MOST_LINES, Pyramid, Strip, find_lines, level_size, merge_levels,
+};
+pub use print::{Line, PrintReader};
+pub use quad::{Quad, area, bounds, overlap};
+pub use reader::{Reader, Transcript, transcribe};
+pub use reading_order::reading_order;
+pub use things::{Thing, ThingsFinder, find_things, glimpse_box};
+pub use tower::Tower;
