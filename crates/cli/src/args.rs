@@ -61,6 +61,7 @@ pub(crate) struct Flag {
 }
 
 const LOADING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::Eval, Name::SelfTest];
+const ONE_PRECISION: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::SelfTest];
 const LOOKING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr];
 const ANSWERING: &[Name] = &[Name::Ask, Name::Caption];
 const REPORTING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::Eval, Name::SelfTest];
@@ -77,7 +78,7 @@ const fn flag(
 /// Every option in the order of the help, those of the limits last.
 pub(crate) const FLAGS: &[Flag] = &[
     flag("model", Some("DIR"), "option-model", LOADING),
-    flag("precision", Some("P"), "option-precision", &[Name::Ask, Name::Caption, Name::Ocr, Name::Info]),
+    flag("precision", Some("P"), "option-precision", ONE_PRECISION),
     flag("precision", Some("P,P"), "option-precisions", &[Name::Eval]),
     flag("threads", Some("N"), "option-threads", LOADING),
     flag("lang", Some("LANG"), "option-lang", &Name::ALL),
@@ -94,6 +95,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag("stats", None, "option-stats", LOOKING),
     flag("limit", Some("N"), "option-limit", &[Name::Eval]),
     flag("answers", Some("FILE"), "option-answers", &[Name::Eval]),
+    flag("scores", None, "option-scores", &[Name::SelfTest]),
     flag("help", None, "option-help", &Name::ALL),
     flag("max-image-bytes", Some("N"), "limit-image-bytes", LOOKING),
     flag("max-pixels", Some("N"), "limit-pixels", LOOKING),
@@ -122,6 +124,7 @@ pub(crate) struct Args {
     /// Most questions of a row, and where the answers go.
     pub(crate) limit: Option<usize>,
     pub(crate) answers: Option<PathBuf>,
+    pub(crate) scores: bool,
     pub(crate) json: bool,
     pub(crate) stats: bool,
     pub(crate) request: RequestOptions,
@@ -141,6 +144,7 @@ impl Args {
             lines: false,
             limit: None,
             answers: None,
+            scores: false,
             json: false,
             stats: false,
             request: RequestOptions::default(),
@@ -154,10 +158,14 @@ impl Args {
             match argument {
                 Arg::Short('h') => help = true,
                 Arg::Long("help") => help = true,
-                Arg::Short('V') | Arg::Long("version") => return Ok(Self { command: Command::Version, ..args }),
+                Arg::Short('V') | Arg::Long("version") => {
+                    return Ok(Self { command: Command::Version, ..args });
+                }
                 Arg::Long(long) => {
                     let Some(flag) = FLAGS.iter().find(|flag| flag.long == long) else {
-                        return Err(Failure::usage("option-unknown", &[("name", &format!("--{long}"))]).of(name));
+                        return Err(
+                            Failure::usage("option-unknown", &[("name", &format!("--{long}"))]).of(name)
+                        );
                     };
                     given.push(flag.long);
                     args.option(flag, &mut parser).map_err(|failure| failure.of(name))?;
@@ -178,6 +186,9 @@ impl Args {
         }
         let Some(name) = name else { return Err(Failure::usage("command-missing", &[])) };
         args.command = Command::Run(name);
+        if name == Name::SelfTest && args.operands.len() == 1 && args.model.is_none() {
+            args.model = args.operands.pop().map(PathBuf::from);
+        }
         args.check(name, &given).map_err(|failure| failure.of(Some(name)))?;
         Ok(args)
     }
@@ -187,13 +198,14 @@ impl Args {
             match flag.long {
                 "json" => self.json = true,
                 "stats" => self.stats = true,
+                "scores" => self.scores = true,
                 _ => self.lines = true,
             }
             return Ok(());
         }
-        let value = parser.value().map_err(|_| {
-            Failure::usage("value-missing", &[("name", &format!("--{}", flag.long))])
-        })?;
+        let value = parser
+            .value()
+            .map_err(|_| Failure::usage("value-missing", &[("name", &format!("--{}", flag.long))]))?;
         match flag.long {
             "model" => {
                 self.model = Some(value.into());
@@ -210,10 +222,15 @@ impl Args {
             "precision" => {
                 let names = text.split(',').map(|name| name.trim().parse());
                 let expected = "auto, f32, bf16, f16, int8";
-                self.precisions = names.collect::<Result<_, _>>().map_err(|_| wrong(flag, &text, expected))?;
+                self.precisions =
+                    names.collect::<Result<_, _>>().map_err(|_| wrong(flag, &text, expected))?;
             }
             "threads" => self.threads = Some(number(flag, &text, 1..=1024)? as usize),
-            "lang" => self.lang = Some(text.parse().map_err(|error| Failure::usage_error(&tiny_vlm::Error::Language(error)))?),
+            "lang" => {
+                self.lang = Some(
+                    text.parse().map_err(|error| Failure::usage_error(&tiny_vlm::Error::Language(error)))?,
+                )
+            }
             "max-tokens" => self.request.max_tokens = Some(number(flag, &text, 1..=1_000_000)? as usize),
             "temperature" => self.request.temperature = fraction(flag, &text, 100.0)?,
             "limit" => self.limit = Some(number(flag, &text, 1..=u32::MAX.into())? as usize),
@@ -237,7 +254,10 @@ impl Args {
         for long in given {
             if !FLAGS.iter().any(|flag| flag.long == *long && flag.commands.contains(&name)) {
                 let details = [("name", format!("--{long}")), ("command", command.to_owned())];
-                return Err(Failure::usage("option-elsewhere", &details.each_ref().map(|(k, v)| (*k, v.as_str()))));
+                return Err(Failure::usage(
+                    "option-elsewhere",
+                    &details.each_ref().map(|(k, v)| (*k, v.as_str())),
+                ));
             }
         }
         if self.precisions.len() > 1 && name != Name::Eval {
@@ -256,10 +276,15 @@ impl Args {
             Name::Info => 0,
         };
         if count > most {
-            return Err(Failure::usage("argument-extra", &[("value", &self.operands[most].to_string_lossy())]));
+            return Err(Failure::usage(
+                "argument-extra",
+                &[("value", &self.operands[most].to_string_lossy())],
+            ));
         }
         let from_stdin = match name {
-            Name::Ask | Name::Caption | Name::Ocr => self.operands.iter().filter(|operand| *operand == "-").count(),
+            Name::Ask | Name::Caption | Name::Ocr => {
+                self.operands.iter().filter(|operand| *operand == "-").count()
+            }
             _ => 0,
         };
         if from_stdin > 1 { Err(Failure::usage("input-twice", &[])) } else { Ok(()) }
@@ -303,7 +328,9 @@ fn time(flag: &Flag, text: &str) -> Result<Duration, Failure> {
 
 fn failure(error: &lexopt::Error, name: Option<Name>) -> Failure {
     let failure = match error {
-        lexopt::Error::UnexpectedValue { option, .. } => Failure::usage("option-unknown", &[("name", &format!("{option}=…"))]),
+        lexopt::Error::UnexpectedValue { option, .. } => {
+            Failure::usage("option-unknown", &[("name", &format!("{option}=…"))])
+        }
         other => Failure::usage("option-unknown", &[("name", &other.to_string())]),
     };
     failure.of(name)

@@ -44,6 +44,11 @@ impl Failure {
         Self::new(Blame::Input, ErrorKind::Input, code, details)
     }
 
+    /// The user pressed Ctrl-C.
+    pub(crate) fn interrupt() -> Self {
+        Self::new(Blame::Interrupt, ErrorKind::Cancelled, "cancelled", &[])
+    }
+
     fn new(blame: Blame, kind: ErrorKind, code: &'static str, details: &[(&'static str, &str)]) -> Self {
         let details = details.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         Self { blame, code, kind, fallback: code.to_owned(), details, subject: None, command: None }

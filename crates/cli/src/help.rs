@@ -15,7 +15,10 @@ pub(crate) fn text(command: Option<Name>, words: Words) -> String {
         None => (words.get("about"), "tiny-vlm COMMAND ...".to_owned()),
     };
     let heading = |key| words.get(key);
-    push(&mut out, format_args!("{about}\n\n{}:\n  {} [--...]\n", heading("heading-usage"), usage.trim_end()));
+    push(
+        &mut out,
+        format_args!("{about}\n\n{}:\n  {} [--...]\n", heading("heading-usage"), usage.trim_end()),
+    );
     if command.is_none() {
         push(&mut out, format_args!("\n{}:\n", heading("heading-commands")));
         for name in Name::ALL {

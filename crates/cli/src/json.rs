@@ -128,11 +128,7 @@ pub(crate) fn reading(names: &[&str], reading: &Reading) -> String {
 pub(crate) fn failure(failure: &Failure, words: Words) -> String {
     text(&FailureObject {
         version: VERSION,
-        error: ErrorObject {
-            code: failure.code,
-            kind: failure.kind.name(),
-            message: failure.message(words),
-        },
+        error: ErrorObject { code: failure.code, kind: failure.kind.name(), message: failure.message(words) },
     })
 }
 

@@ -14,7 +14,10 @@ pub(crate) fn load(args: &Args, options: &LoadOptions) -> Result<Model, Failure>
 
 #[cfg(feature = "embedded-model")]
 fn embedded(options: &LoadOptions) -> Result<Model, Failure> {
-    Ok(tiny_vlm::embedded_with(options)?)
+    match Model::has_embedded() {
+        true => Model::embedded_with(options).map_err(Failure::from),
+        false => Err(Failure::usage("no-embedded-model", &[])),
+    }
 }
 
 #[cfg(not(feature = "embedded-model"))]

@@ -18,7 +18,10 @@ impl Output {
 
     /// Writes text as it is and shows it at once.
     pub(crate) fn text(&mut self, text: &str) -> Result<(), Failure> {
-        self.stdout.write_all(text.as_bytes()).and_then(|()| self.stdout.flush()).map_err(|e| Failure::output(&e))
+        self.stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| self.stdout.flush())
+            .map_err(|e| Failure::output(&e))
     }
 
     /// Writes text that came out of a model or off an image, and shows it at once. A terminal gets no control

@@ -7,7 +7,7 @@ mod errors;
 mod help;
 mod labels;
 
-use tiny_vlm::{Error, Lang};
+use tiny_vlm::Lang;
 
 /// One table row: the key, then English, Spanish, French, German, Japanese, Chinese.
 type Entry = (&'static str, [&'static str; 6]);
@@ -47,17 +47,6 @@ impl Words {
             particulars.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned())
         })
     }
-
-    /// An error of the library in this language, or in the library's own words where its code is not known.
-    pub(crate) fn error(self, error: &Error) -> String {
-        match self.find(error.code()) {
-            Some(text) => {
-                let details = error.details();
-                fill(text, |name| details.iter().find(|(given, _)| *given == name).map(|(_, v)| v.clone()))
-            }
-            None => printable(&error.to_string()),
-        }
-    }
 }
 
 /// Replaces each `{name}` by what `value` says of it; braces around anything else stay.
@@ -94,6 +83,8 @@ pub(crate) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
+
+    use tiny_vlm::Error;
 
     use super::*;
 

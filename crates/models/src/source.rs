@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tiny_vlm_weights::Weights;
+
 use crate::ModelError;
 
 /// The files of one checkpoint: a folder, or bytes that the program carries.
@@ -17,12 +19,7 @@ pub struct Source {
 #[derive(Debug)]
 enum Files {
     Folder(PathBuf),
-    Bytes {
-        config: Cow<'static, str>,
-        tokenizer: Cow<'static, [u8]>,
-        #[expect(dead_code, reason = "no family loads weights yet")]
-        weights: Cow<'static, [u8]>,
-    },
+    Bytes { config: Cow<'static, str>, tokenizer: Cow<'static, [u8]>, weights: Cow<'static, [u8]> },
 }
 
 /// Configuration files are small; one that is larger than this is none.
@@ -73,6 +70,15 @@ impl Source {
             Files::Bytes { .. } => Ok(None),
         }
     }
+
+    /// The weights: `model.safetensors`, or the shards that an index names.
+    pub fn weights(&self) -> Result<Weights, ModelError> {
+        let weights = match &self.files {
+            Files::Folder(folder) => Weights::open(folder),
+            Files::Bytes { weights, .. } => Weights::from_bytes(weights.clone()),
+        };
+        weights.map_err(|error| ModelError::Weights(Box::new(error)))
+    }
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
@@ -108,5 +114,6 @@ mod tests {
             matches!(source.tokenizer(), Err(ModelError::Read { path, .. }) if path.ends_with("tokenizer.json"))
         );
         assert_eq!(source.optional("preprocessor_config.json").unwrap(), None);
+        assert_eq!(source.weights().err().map(|error| error.code()), Some("model-weights"));
     }
 }

@@ -92,6 +92,9 @@ pub enum Error {
         /// What can be used.
         range: &'static str,
     },
+    /// The rest of an answer was asked for after it had failed.
+    #[error("the answer failed before its end")]
+    Unfinished,
 }
 
 impl Error {
@@ -133,18 +136,20 @@ impl Error {
     /// Whose doing it is.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Image(ImageError::Memory { .. }) | Self::QuestionTooLarge { .. } | Self::QuestionTooLong { .. } => {
-                ErrorKind::Capacity
-            }
+            Self::Image(ImageError::Memory { .. })
+            | Self::QuestionTooLarge { .. }
+            | Self::QuestionTooLong { .. } => ErrorKind::Capacity,
             Self::Image(error) if error.is_limit() => ErrorKind::Capacity,
-            Self::Image(_) | Self::QuestionEmpty | Self::ImageMissing | Self::TooManyImages { .. } => ErrorKind::Input,
+            Self::Image(_) | Self::QuestionEmpty | Self::ImageMissing | Self::TooManyImages { .. } => {
+                ErrorKind::Input
+            }
             Self::Language(_) | Self::Parameter { .. } => ErrorKind::Input,
             Self::Stopped(stopped) | Self::Model(ModelError::Stopped(stopped)) => match stopped {
                 Stopped::Cancelled => ErrorKind::Cancelled,
                 Stopped::Deadline => ErrorKind::Deadline,
             },
             Self::Model(ModelError::NoReader) => ErrorKind::Input,
-            Self::Model(_) => ErrorKind::Fault,
+            Self::Model(_) | Self::Unfinished => ErrorKind::Fault,
         }
     }
 
@@ -161,6 +166,7 @@ impl Error {
             Self::TooManyImages { .. } => "too-many-images",
             Self::Language(_) => "unknown-language",
             Self::Parameter { .. } => "parameter-range",
+            Self::Unfinished => "fault",
         }
     }
     /// The particulars of the message, by the names that translations use for them.
@@ -169,6 +175,7 @@ impl Error {
             Self::Image(error) => image_details(error),
             Self::Model(error) => model_details(error),
             Self::Stopped(_) | Self::QuestionEmpty | Self::ImageMissing => Vec::new(),
+            Self::Unfinished => vec![("detail", self.to_string())],
             Self::QuestionTooLarge { bytes, limit } => {
                 vec![("bytes", bytes.to_string()), ("limit", limit.to_string())]
             }

@@ -239,7 +239,10 @@ mod tests {
         assert_eq!(name(RequestOptions::default().max_tokens(0)), "max_tokens");
         assert_eq!(name(RequestOptions { top_p: 0.0, ..Default::default() }), "top_p");
         assert_eq!(name(RequestOptions { min_p: 1.5, ..Default::default() }), "min_p");
-        assert_eq!(name(RequestOptions { repetition_penalty: 0.0, ..Default::default() }), "repetition_penalty");
+        assert_eq!(
+            name(RequestOptions { repetition_penalty: 0.0, ..Default::default() }),
+            "repetition_penalty"
+        );
         assert_eq!(name(RequestOptions { stop: vec![String::new(); 17], ..Default::default() }), "stop");
     }
 

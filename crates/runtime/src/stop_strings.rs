@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn the_earliest_of_several_counts_and_overlaps_are_found() {
         assert_eq!(run(&["b", "ab"], &["xab"]).0.concat(), "x");
-        assert_eq!(run(&["aab"], &["a", "a", "a", "b"]), (vec!["".into(), "".into(), "a".into(), "".into(), "".into()], true));
+        assert_eq!(
+            run(&["aab"], &["a", "a", "a", "b"]),
+            (vec!["".into(), "".into(), "a".into(), "".into(), "".into()], true)
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use tiny_vlm::{Answer, FinishReason, Image, Model, Prompt};
 
 use crate::{
     args::Args,
-    failure::{Blame, Failure},
+    failure::Failure,
     input::{self, Encoded},
     interrupt, json,
     meter::Meter,
@@ -85,7 +85,7 @@ impl Task<'_> {
             stats::report(&answer, decode_time, self.words);
         }
         match answer.finish {
-            FinishReason::Cancelled => Err(Failure { blame: Blame::Interrupt, ..Failure::input("cancelled", &[]) }),
+            FinishReason::Cancelled => Err(Failure::interrupt()),
             _ => Ok(()),
         }
     }
@@ -105,7 +105,8 @@ impl Task<'_> {
         let mut session = self.model.session();
         session.set_progress(meter.clone());
         let subject = names.join(", ");
-        let mut stream = session.stream(prompt, &request).map_err(|error| Failure::from(error).on(&subject))?;
+        let mut stream =
+            session.stream(prompt, &request).map_err(|error| Failure::from(error).on(&subject))?;
         if self.named && !self.args.json {
             self.output.answer(&format!("{}: ", names[0]))?;
         }

@@ -17,7 +17,8 @@ pub(crate) fn completions(args: &Args, output: &mut Output) -> Result<ExitCode, 
         "fish" => fish(),
         "powershell" => powershell(),
         _ => {
-            let details = [("name", "SHELL"), ("value", shell.as_str()), ("expected", "bash, zsh, fish, powershell")];
+            let details =
+                [("name", "SHELL"), ("value", shell.as_str()), ("expected", "bash, zsh, fish, powershell")];
             return Err(Failure::usage("value-wrong", &details).of(Some(Name::Completions)));
         }
     };
@@ -52,7 +53,10 @@ fn bash() -> String {
     let mut options = String::new();
     for flag in ["precision", "lang"] {
         let values = values(flag).unwrap_or_default();
-        push(&mut options, format_args!("    --{flag}) COMPREPLY=($(compgen -W \"{values}\" -- \"$current\")); return ;;\n"));
+        push(
+            &mut options,
+            format_args!("    --{flag}) COMPREPLY=($(compgen -W \"{values}\" -- \"$current\")); return ;;\n"),
+        );
     }
     format!(
         "_tiny_vlm() {{\n  local current=\"${{COMP_WORDS[COMP_CWORD]}}\" words=\"\"\n  \

@@ -3,7 +3,13 @@
 use std::{process::ExitCode, sync::Arc};
 
 use crate::{
-    args::Args, failure::Failure, input, interrupt, json, meter::Meter, model, output::Output, stats,
+    args::Args,
+    failure::Failure,
+    input, interrupt, json,
+    meter::Meter,
+    model,
+    output::Output,
+    stats,
     words::{Words, printable},
 };
 
@@ -27,7 +33,12 @@ pub(crate) fn ocr(args: &Args, words: Words, output: &mut Output) -> Result<Exit
         } else if args.lines {
             for line in &reading.lines {
                 let corners: Vec<String> = line.quad.iter().map(|[x, y]| format!("{x:.0},{y:.0}")).collect();
-                output.line(&format!("{}\t{:.2}\t{}", corners.join(" "), line.confidence, printable(&line.text)))?;
+                output.line(&format!(
+                    "{}\t{:.2}\t{}",
+                    corners.join(" "),
+                    line.confidence,
+                    printable(&line.text)
+                ))?;
             }
         } else if !reading.lines.is_empty() {
             output.answer(&reading.text())?;

@@ -258,10 +258,7 @@ pub(super) const ERRORS: &[Entry] = &[
             "此模型不读取文字",
         ],
     ),
-    (
-        "cancelled",
-        ["cancelled", "cancelado", "annulé", "abgebrochen", "中止しました", "已取消"],
-    ),
+    ("cancelled", ["cancelled", "cancelado", "annulé", "abgebrochen", "中止しました", "已取消"]),
     (
         "deadline",
         [

@@ -18,7 +18,10 @@ pub(super) const HELP: &[Entry] = &[
     ("heading-commands", ["Commands", "Comandos", "Commandes", "Befehle", "コマンド", "命令"]),
     ("heading-options", ["Options", "Opciones", "Options", "Optionen", "オプション", "选项"]),
     ("heading-limits", ["Limits", "Límites", "Limites", "Grenzen", "上限", "上限"]),
-    ("heading-exit", ["Exit codes", "Códigos de salida", "Codes de sortie", "Rückgabewerte", "終了コード", "退出码"]),
+    (
+        "heading-exit",
+        ["Exit codes", "Códigos de salida", "Codes de sortie", "Rückgabewerte", "終了コード", "退出码"],
+    ),
     (
         "ask",
         [
@@ -273,26 +276,20 @@ pub(super) const HELP: &[Entry] = &[
         ],
     ),
     (
-        "option-help",
+        "option-scores",
         [
-            "this text",
-            "este texto",
-            "ce texte",
-            "dieser Text",
-            "この説明",
-            "本说明",
+            "write the scores themselves instead of comparing them",
+            "escribe las puntuaciones en vez de compararlas",
+            "écrit les scores au lieu de les comparer",
+            "schreibt die Werte selbst, statt sie zu vergleichen",
+            "比べずに値そのものを書き出す",
+            "直接输出分数而不比较",
         ],
     ),
+    ("option-help", ["this text", "este texto", "ce texte", "dieser Text", "この説明", "本说明"]),
     (
         "option-version",
-        [
-            "the version",
-            "la versión",
-            "la version",
-            "die Version",
-            "版を表示する",
-            "显示版本",
-        ],
+        ["the version", "la versión", "la version", "die Version", "版を表示する", "显示版本"],
     ),
     (
         "limit-image-bytes",
@@ -338,7 +335,17 @@ pub(super) const HELP: &[Entry] = &[
             "问题的最大字节数（1 MB）",
         ],
     ),
-    ("exit-0", ["an answer was given", "se dio una respuesta", "une réponse a été donnée", "es gab eine Antwort", "答えが出た", "给出了回答"]),
+    (
+        "exit-0",
+        [
+            "an answer was given",
+            "se dio una respuesta",
+            "une réponse a été donnée",
+            "es gab eine Antwort",
+            "答えが出た",
+            "给出了回答",
+        ],
+    ),
     (
         "exit-1",
         [

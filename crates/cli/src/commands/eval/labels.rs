@@ -58,9 +58,8 @@ struct Raw {
 pub(crate) fn read(folder: &Path, limit: usize) -> Result<Vec<Label>, Failure> {
     let path = folder.join("labels.jsonl");
     let name = path.display().to_string();
-    let text = fs::read_to_string(&path).map_err(|error| {
-        Failure::input("set-read", &[("path", &name), ("reason", &error.to_string())])
-    })?;
+    let text = fs::read_to_string(&path)
+        .map_err(|error| Failure::input("set-read", &[("path", &name), ("reason", &error.to_string())]))?;
     let mut labels = Vec::new();
     let mut counts: HashMap<String, usize> = HashMap::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
@@ -96,11 +95,14 @@ fn parse(line: &str) -> Result<Label, String> {
 }
 
 fn rule(name: &str, answers: serde_json::Value) -> Result<Rule, String> {
-    let strings = |value| serde_json::from_value::<Vec<String>>(value).map_err(|error| format!("answers: {error}"));
+    let strings =
+        |value| serde_json::from_value::<Vec<String>>(value).map_err(|error| format!("answers: {error}"));
     Ok(match name {
         "name" | "exact" => Rule::OneOf(strings(answers)?),
         "contains" => Rule::Contains(strings(answers)?),
-        "caption" => Rule::Caption(serde_json::from_value(answers).map_err(|error| format!("answers: {error}"))?),
+        "caption" => {
+            Rule::Caption(serde_json::from_value(answers).map_err(|error| format!("answers: {error}"))?)
+        }
         "unknown" => Rule::Declines,
         "known" => Rule::Answers,
         "text" => Rule::Text(strings(answers)?.into_iter().next().ok_or("answers: []")?),
@@ -115,9 +117,11 @@ mod tests {
     #[test]
     fn every_rule_is_read() {
         let rule = |score: &str, answers: &str| {
-            parse(&format!(r#"{{"image": "a.png", "question": "?", "score": "{score}", "answers": {answers}}}"#))
-                .unwrap()
-                .rule
+            parse(&format!(
+                r#"{{"image": "a.png", "question": "?", "score": "{score}", "answers": {answers}}}"#
+            ))
+            .unwrap()
+            .rule
         };
         assert_eq!(rule("name", r#"["a", "b"]"#), Rule::OneOf(vec!["a".into(), "b".into()]));
         assert_eq!(rule("unknown", "[]"), Rule::Declines);

@@ -19,13 +19,7 @@ use serde::Serialize;
 use tiny_vlm::{Model, Precision, RequestOptions};
 
 use crate::{
-    args::Args,
-    failure::{Blame, Failure},
-    input, interrupt, json,
-    meter::Meter,
-    model,
-    output::Output,
-    words::Words,
+    args::Args, failure::Failure, input, interrupt, json, meter::Meter, model, output::Output, words::Words,
 };
 use labels::Label;
 
@@ -55,7 +49,11 @@ pub(crate) fn eval(args: &Args, words: Words, output: &mut Output) -> Result<Exi
         write_answers(path, &labels, &precisions, &outcomes)?;
     }
     let table = table::Table::new(&labels, &precisions, &outcomes);
-    if args.json { output.line(&json::text(&table))? } else { output.text(&table.text(words))? }
+    if args.json {
+        output.line(&json::text(&table))?
+    } else {
+        output.text(&table.text(words))?
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,7 +70,9 @@ fn run(
     let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(vec![None; labels.len()]);
     let failed: Mutex<Option<Failure>> = Mutex::new(None);
     let work = || {
-        while let Some((at, label)) = Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, labels.get(i)?))) {
+        while let Some((at, label)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|i| Some((i, labels.get(i)?)))
+        {
             meter.show("", at, labels.len());
             match one(model, folder, label, args) {
                 Ok(outcome) => lock(&outcomes)[at] = Some(outcome),
@@ -93,7 +93,9 @@ fn run(
     interrupt::answering(false);
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(failure) => Err(failure),
-        None => Ok(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect()),
+        None => {
+            Ok(outcomes.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
+        }
     }
 }
 
@@ -105,9 +107,11 @@ fn one(model: &Model, folder: &Path, label: &Label, args: &Args) -> Result<Outco
     let encoded = input::image(OsStr::new(&folder.join(&label.image)), args.limits)?;
     let (image, _) = encoded.decode(model)?;
     let request = RequestOptions::default().cancel(args.request.cancel.clone());
-    let answer = model.ask_with(&image, &label.question, &request).map_err(|error| Failure::from(error).on(&encoded.name))?;
+    let answer = model
+        .ask_with(&image, &label.question, &request)
+        .map_err(|error| Failure::from(error).on(&encoded.name))?;
     if args.request.cancel.is_cancelled() {
-        return Err(Failure { blame: Blame::Interrupt, ..Failure::input("cancelled", &[]) });
+        return Err(Failure::interrupt());
     }
     let score = score::score(label, &answer.text);
     Ok(Outcome { answer: answer.text, score })

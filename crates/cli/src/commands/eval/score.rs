@@ -111,9 +111,14 @@ mod tests {
 
     #[test]
     fn captions_in_any_order() {
-        let rule = || Rule::Caption(vec![(list(&["dog"]), "left".into()), (list(&["apple"]), "right".into())]);
+        let rule =
+            || Rule::Caption(vec![(list(&["dog"]), "left".into()), (list(&["apple"]), "right".into())]);
         assert_eq!(judge(rule(), Lang::En, "dog (left), apple (right)"), 1.0);
-        assert_eq!(judge(rule(), Lang::En, "Apple (right), dog (left)."), 0.0, "the full stop hides the place");
+        assert_eq!(
+            judge(rule(), Lang::En, "Apple (right), dog (left)."),
+            0.0,
+            "the full stop hides the place"
+        );
         assert_eq!(judge(rule(), Lang::En, "apple (right), dog (left)"), 1.0);
         assert_eq!(judge(rule(), Lang::En, "dog (right), apple (left)"), 0.0);
         assert_eq!(judge(rule(), Lang::En, "dog (left)"), 0.0);

@@ -132,10 +132,8 @@ mod tests {
             label("naming", Rule::Declines),
         ];
         let outcome = |score| Outcome { answer: String::new(), score };
-        let outcomes = [
-            vec![outcome(0.1), outcome(1.0), outcome(0.0)],
-            vec![outcome(0.2), outcome(0.0), outcome(1.0)],
-        ];
+        let outcomes =
+            [vec![outcome(0.1), outcome(1.0), outcome(0.0)], vec![outcome(0.2), outcome(0.0), outcome(1.0)]];
         let table = Table::new(&labels, &[Precision::F32, Precision::Int8], &outcomes);
         assert_eq!(table.rows[0].row, "print");
         assert_eq!(table.rows[0].measure, "wrong-characters");
