@@ -1,0 +1,344 @@
+//! An answer while it is being written.
+
+use std::{sync::Arc, time::Duration};
+
+use tiny_vlm_decoder::sampling::{Sampler, SamplingOptions};
+use tiny_vlm_models::{Features, Line, ModelError, PreparedPrompt, Sequence, Special, Step, Turn};
+use tiny_vlm_tensor::{Clock, Progress, Stop, Stopped, SystemClock};
+use tiny_vlm_text::DecodeStream;
+
+use crate::{
+    Answer, Error, FinishReason, Model, Note, RequestOptions, Timings, Usage, stop_strings::StopStrings,
+};
+
+/// The pieces of an answer, as they come. A piece is never empty and never ends within a character.
+///
+/// When the request is cancelled or its deadline passes before the first token, that is an error; later, the answer
+/// ends there and [says so](Answer::finish).
+///
+/// ```no_run
+/// # use tiny_vlm_runtime::{Error, Model, Prompt, RequestOptions};
+/// # fn main() -> Result<(), Error> {
+/// # let (model, image) = (Model::open("model")?, tiny_vlm_image::Image::open("photo.jpg")?);
+/// let mut session = model.session();
+/// let mut stream = session.stream(Prompt::new().image(&image).text("What is this?"), &RequestOptions::default())?;
+/// for piece in &mut stream {
+///     print!("{}", piece?);
+/// }
+/// println!("  ({:?})", stream.answer()?.finish);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Stream<'s> {
+    model: &'s Model,
+    features: &'s [Arc<Features>],
+    record: Record<'s>,
+    progress: Arc<dyn Progress + Send + Sync>,
+    stop: Stop,
+    prompt: PreparedPrompt,
+    question: String,
+    images: usize,
+    limit: usize,
+    sequence: Option<Box<dyn Sequence>>,
+    sampler: Sampler,
+    scores: Vec<f32>,
+    writer: Writer,
+    last: u32,
+    logprobs: f64,
+    usage: Usage,
+    timings: Timings,
+    notes: Vec<Note>,
+    state: State,
+}
+
+/// Where the answer goes when it is done.
+pub(crate) struct Record<'s> {
+    pub(crate) history: &'s mut Vec<Turn>,
+    pub(crate) converses: bool,
+}
+
+/// What came before the first token.
+pub(crate) struct Begun {
+    pub(crate) prompt: PreparedPrompt,
+    pub(crate) notes: Vec<Note>,
+    pub(crate) encode: Duration,
+    pub(crate) started: Duration,
+    pub(crate) question: String,
+    pub(crate) images: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Writing,
+    Finished(FinishReason),
+    Failed,
+}
+
+impl<'s> Stream<'s> {
+    pub(crate) fn new(
+        model: &'s Model,
+        features: &'s [Arc<Features>],
+        record: Record<'s>,
+        begun: Begun,
+        options: &RequestOptions,
+        stop: Stop,
+        progress: Arc<dyn Progress + Send + Sync>,
+    ) -> Result<Self, Error> {
+        let Begun { prompt, notes, encode, started, question, images } = begun;
+        let family = model.family();
+        let info = family.info();
+        let mut sampler = Sampler::new(sampling(options), info.vocab)
+            .map_err(|error| Error::Model(ModelError::stage("sampling", error)))?;
+        for &id in &prompt.ids {
+            sampler.observe(id);
+        }
+        let room = info.context.saturating_sub(prompt.ids.len());
+        let image_tokens = features.iter().map(|features| features.tokens).sum();
+        let usage = Usage {
+            image_tokens,
+            prompt_tokens: prompt.ids.len() - prompt.image_ids.min(prompt.ids.len()),
+            completion_tokens: 0,
+        };
+        let spent = SystemClock.now().saturating_sub(started);
+        let timings = Timings { load: model.load_time(), encode, total: spent, ..Timings::default() };
+        let lines = features.iter().flat_map(|features| features.lines.iter().cloned()).collect();
+        Ok(Self {
+            writer: Writer::new(family.tokenizer().decode_stream(), &options.stop, lines),
+            limit: options.max_tokens.unwrap_or(info.max_tokens).min(room),
+            scores: vec![0.0; info.vocab],
+            sequence: None,
+            state: State::Writing,
+            last: 0,
+            logprobs: 0.0,
+            model,
+            features,
+            record,
+            progress,
+            stop,
+            prompt,
+            question,
+            images,
+            sampler,
+            usage,
+            timings,
+            notes,
+        })
+    }
+
+    /// A handle that ends the answer from elsewhere.
+    pub fn stop_handle(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// How many tokens have gone in and come out so far.
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// Writes what is left of the answer, and returns all of it.
+    pub fn answer(mut self) -> Result<Answer, Error> {
+        for piece in &mut self {
+            piece?;
+        }
+        let State::Finished(finish) = self.state else { return Err(Error::Unfinished) };
+        let tokens = self.usage.completion_tokens;
+        Ok(Answer {
+            text: self.writer.text,
+            finish,
+            usage: self.usage,
+            mean_logprob: if tokens > 0 { (self.logprobs / tokens as f64) as f32 } else { 0.0 },
+            lines: self.writer.lines,
+            things: self.features.iter().flat_map(|features| features.things.iter().cloned()).collect(),
+            timings: self.timings,
+            notes: self.notes,
+        })
+    }
+
+    /// The scores of the first token of the answer, instead of the answer.
+    pub(crate) fn into_scores(mut self) -> Result<Vec<f32>, Error> {
+        self.step()?;
+        Ok(self.scores)
+    }
+
+    /// Chooses tokens until there is text to show or the answer ends.
+    fn advance(&mut self) -> Result<Option<String>, Error> {
+        let started = SystemClock.now();
+        let before = self.timings.total;
+        let mut ready = String::new();
+        while ready.is_empty() && self.state == State::Writing {
+            let stepped = self.step();
+            self.timings.total = before + SystemClock.now().saturating_sub(started);
+            let first = self.sequence_is_new();
+            match stepped {
+                Ok(token) => self.take(token, &mut ready),
+                Err(Error::Stopped(stopped) | Error::Model(ModelError::Stopped(stopped))) if !first => {
+                    self.finish(stopped.into(), &mut ready);
+                }
+                Err(error) => {
+                    self.state = State::Failed;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Some(ready).filter(|ready| !ready.is_empty()))
+    }
+
+    fn sequence_is_new(&self) -> bool {
+        self.usage.completion_tokens == 0
+    }
+
+    /// One step of the decoder, and the token chosen from its scores.
+    fn step(&mut self) -> Result<u32, Error> {
+        let family = self.model.family();
+        let lease = self.model.workspaces().take(&self.stop, &SystemClock)?;
+        let context = lease.context();
+        let context = context.with_stop(&self.stop).with_progress(&*self.progress);
+        context.check()?;
+        let started = SystemClock.now();
+        let first = self.sequence.is_none();
+        if self.sequence.is_none() {
+            self.sequence = Some(family.begin(&context, &self.prompt, self.features)?);
+        }
+        let Some(sequence) = self.sequence.as_deref_mut() else { return Err(Error::Unfinished) };
+        let last = [self.last];
+        let ids = if first { &self.prompt.ids[..] } else { &last };
+        family.step(&context, &mut [Step { sequence, ids }], &mut self.scores)?;
+        let choice = self.sampler.choose(&self.scores);
+        let took = SystemClock.now().saturating_sub(started);
+        self.last = choice.id;
+        self.sampler.observe(choice.id);
+        self.usage.completion_tokens += 1;
+        self.logprobs += f64::from(choice.logprob);
+        match first {
+            true => {
+                self.timings.prefill = took;
+                self.timings.first_token = self.timings.total + took;
+            }
+            false => self.timings.decode += took,
+        }
+        Ok(choice.id)
+    }
+
+    /// What a token adds to the text.
+    fn take(&mut self, token: u32, ready: &mut String) {
+        match self.model.family().special(token) {
+            Special::End => return self.finish(FinishReason::Stop, ready),
+            Special::Read => self.writer.print(ready),
+            Special::None => self.writer.push(token, ready),
+        }
+        if self.writer.stops.stopped() {
+            self.finish(FinishReason::StopString, ready);
+        } else if self.usage.completion_tokens >= self.limit {
+            self.finish(FinishReason::Length, ready);
+        }
+    }
+
+    fn finish(&mut self, reason: FinishReason, ready: &mut String) {
+        self.writer.finish(reason, ready);
+        self.state = State::Finished(reason);
+        self.sequence = None;
+        if self.record.converses {
+            self.record.history.push(Turn {
+                images: self.images,
+                question: std::mem::take(&mut self.question),
+                answer: self.writer.text.clone(),
+            });
+        }
+    }
+}
+
+impl Iterator for Stream<'_> {
+    type Item = Result<String, Error>;
+
+    fn next(&mut self) -> Option<Result<String, Error>> {
+        self.advance().transpose()
+    }
+}
+
+impl From<Stopped> for FinishReason {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Cancelled => Self::Cancelled,
+            Stopped::Deadline => Self::Deadline,
+        }
+    }
+}
+
+fn sampling(options: &RequestOptions) -> SamplingOptions {
+    SamplingOptions {
+        repetition_penalty: options.repetition_penalty,
+        temperature: options.temperature,
+        top_k: Some(options.top_k).filter(|&k| k > 0),
+        top_p: options.top_p,
+        min_p: options.min_p,
+        seed: options.seed,
+    }
+}
+
+/// From tokens to the text that is shown.
+struct Writer {
+    decode: DecodeStream,
+    stops: StopStrings,
+    lines: Vec<Line>,
+    /// Everything that was shown.
+    text: String,
+    tokens: usize,
+    /// The print is the first token of the answer, and whether it is the only one is not known yet.
+    print_held: bool,
+}
+
+impl Writer {
+    fn new(decode: DecodeStream, stops: &[String], lines: Vec<Line>) -> Self {
+        let stops = StopStrings::new(stops);
+        Self { decode, stops, lines, text: String::new(), tokens: 0, print_held: false }
+    }
+
+    fn push(&mut self, token: u32, ready: &mut String) {
+        self.release_print(" ", ready);
+        self.tokens += 1;
+        let text = self.decode.push(token);
+        show(&mut self.stops, text, &mut self.text, ready);
+    }
+
+    /// The print takes the place of a token: line by line where it is the whole answer, in one line where it is a part.
+    fn print(&mut self, ready: &mut String) {
+        self.release_print(" ", ready);
+        self.tokens += 1;
+        let text = self.decode.finish();
+        show(&mut self.stops, text, &mut self.text, ready);
+        self.print_held = true;
+        if self.tokens > 1 {
+            self.release_print(" ", ready);
+        }
+    }
+
+    fn release_print(&mut self, between: &str, ready: &mut String) {
+        if std::mem::take(&mut self.print_held) {
+            for (i, line) in self.lines.iter().enumerate() {
+                if i > 0 {
+                    show(&mut self.stops, between, &mut self.text, ready);
+                }
+                show(&mut self.stops, &line.text, &mut self.text, ready);
+            }
+        }
+    }
+
+    fn finish(&mut self, reason: FinishReason, ready: &mut String) {
+        self.release_print("\n", ready);
+        // An answer that was cut within a character ends before it.
+        let rest = self.decode.finish();
+        if reason == FinishReason::Stop {
+            show(&mut self.stops, rest, &mut self.text, ready);
+        }
+        let shown = ready.len();
+        self.stops.finish(ready);
+        self.text.push_str(&ready[shown..]);
+    }
+}
+
+/// Passes `text` through the stop strings to the reader, and keeps what was shown.
+fn show(stops: &mut StopStrings, text: &str, all: &mut String, ready: &mut String) {
+    let shown = ready.len();
+    stops.push(text, ready);
+    all.push_str(&ready[shown..]);
+}
