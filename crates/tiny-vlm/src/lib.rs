@@ -25,7 +25,8 @@
 //!
 //! # Features
 //!
-//! `embedded-model` (default) carries the model, some 7 MB, and adds [`Model::embedded`].
+//! All are default. `embedded-model` carries the model, some 7 MB, and adds `Model::embedded`; `threads` works on more
+//! than the calling thread; `mmap` maps files of weights instead of reading them.
 #![forbid(unsafe_code)]
 
 mod model;
