@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode, sync::Arc, time::Duration};
 
-use tiny_vlm::{Answer, FinishReason, Image, Model, Prompt};
+use tiny_vlm::{Answer, Error, FinishReason, Image, Model, Prompt};
 
 use crate::{
     args::Args,
@@ -20,8 +20,13 @@ use crate::{
 pub(crate) fn ask(args: &Args, words: Words, output: &mut Output) -> Result<ExitCode, Failure> {
     let Some((question, images)) = args.operands.split_last() else { return Ok(ExitCode::SUCCESS) };
     let question = input::question(question, args.request.max_question_bytes)?;
+    // What is refused for sure is refused before a model is loaded for it.
+    let (bytes, limit) = (question.len(), args.request.max_question_bytes);
+    if bytes > limit {
+        return Err(Error::QuestionTooLarge { bytes, limit }.into());
+    }
     if question.trim().is_empty() {
-        return Err(Failure::input("question-empty", &[]));
+        return Err(Error::QuestionEmpty.into());
     }
     answer(args, images, Some(&question), words, output)
 }
