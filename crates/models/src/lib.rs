@@ -17,6 +17,7 @@ mod error;
 mod family;
 mod features;
 mod lang;
+mod nano;
 mod options;
 mod prompt;
 mod registry;

@@ -19,6 +19,9 @@ pub(crate) struct Fixture<Case> {
 #[derive(Deserialize)]
 pub(crate) struct About<Case> {
     pub(crate) config: serde_json::Value,
+    /// Most tokens of an answer.
+    #[allow(dead_code, reason = "not every test that reads fixtures answers")]
+    pub(crate) limit: usize,
     #[serde(default)]
     salt: String,
     #[serde(default)]

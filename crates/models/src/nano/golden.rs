@@ -1,0 +1,200 @@
+//! From a picture and a question to an answer, nano agrees with the reference: memory and scores to 1e-4 of their scale,
+//! things, lines and answers exactly. What lies before, `tiny-vlm-vision` compares.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use tiny_vlm_tensor::{Tensor, Workspace};
+
+use super::Nano;
+use super::model::Memory;
+use crate::{
+    Family, Features, Lang, ModelOptions, Precision, PromptParts, RequestShape, Source, Special, Step, Task,
+    load,
+};
+
+#[path = "../../../vision/tests/golden/fixture.rs"]
+mod fixture;
+
+use fixture::{Fixture, TOLERANCE, folder};
+
+#[derive(Deserialize)]
+struct Case {
+    things: Vec<Thing>,
+    lines: Vec<Line>,
+    answers: Vec<Answer>,
+}
+
+#[derive(Deserialize)]
+struct Thing {
+    score: f32,
+    r#box: [f32; 4],
+}
+
+#[derive(Deserialize)]
+struct Line {
+    quad: [[f32; 2]; 4],
+    text: String,
+    confidence: f32,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    question: String,
+    ids: Vec<u32>,
+    answer: String,
+}
+
+fn source(fixture: &Fixture<Case>) -> Source {
+    let tokenizer = std::fs::read(folder().join("tokenizer.json")).unwrap();
+    Source::bytes(fixture.about.config.to_string(), tokenizer, fixture.checkpoint())
+}
+
+fn exact() -> ModelOptions {
+    ModelOptions::default().with_precision(Precision::F32)
+}
+
+fn near(a: f32, b: f32, scale: f32, what: &str) {
+    assert!(f64::from((a - b).abs() / scale) < TOLERANCE, "{what}: {a} and {b}");
+}
+
+#[test]
+fn answers_agree_with_the_reference() {
+    let fixture = Fixture::<Case>::open("random");
+    let source = source(&fixture);
+    let nano = Nano::open(&source.config().unwrap(), &source, &exact()).unwrap();
+    let workspace = Workspace::new(2);
+    let ctx = workspace.context();
+    for (name, case) in &fixture.about.images {
+        let image = fixture.image(name);
+        let features = nano.encode(&ctx, &image, &RequestShape::default()).unwrap();
+        let size = [image.width() as f32, image.height() as f32];
+        assert_eq!(features.things.len(), case.things.len());
+        for (thing, truth) in features.things.iter().zip(&case.things) {
+            near(thing.confidence, truth.score, 1.0, "score");
+            for i in 0..4 {
+                near(thing.area[i], truth.r#box[i] * size[i % 2], size[i % 2], "box");
+            }
+        }
+        assert_eq!(features.lines.len(), case.lines.len());
+        for (line, truth) in features.lines.iter().zip(&case.lines) {
+            assert_eq!(line.text, truth.text);
+            near(line.confidence, truth.confidence, 1.0, "confidence");
+            for (a, b) in line.quad.as_flattened().iter().zip(truth.quad.as_flattened()) {
+                near(*a, *b, size[0].max(size[1]), "quad");
+            }
+        }
+        let memory = &features.get::<Memory>().unwrap().0;
+        let difference = fixture.difference(&format!("{name}.memory"), &memory.shape(), memory.data());
+        println!("{name}.memory {difference:.1e}");
+        assert!(difference < TOLERANCE);
+        answers(&fixture, &nano, &workspace, name, case, features);
+    }
+}
+
+fn answers(
+    fixture: &Fixture<Case>,
+    nano: &Nano,
+    workspace: &Workspace,
+    name: &str,
+    case: &Case,
+    features: Features,
+) {
+    let ctx = workspace.context();
+    let features = [Arc::new(features)];
+    let vocab = nano.info().vocab;
+    for (number, truth) in case.answers.iter().enumerate() {
+        let task = Task::Question(&truth.question);
+        let prompt = nano.prompt(&parts(task), &features).unwrap();
+        assert_eq!(prompt.ids, truth.ids, "{}", truth.question);
+        let mut sequence = nano.begin(&ctx, &prompt, &features).unwrap();
+        // One token after the other, so that the scores of each place are seen.
+        let mut scores = Tensor::<f32, 2>::zeroed([prompt.ids.len(), vocab]);
+        for (place, id) in prompt.ids.iter().enumerate() {
+            let mut batch = [Step { sequence: &mut *sequence, ids: &[*id] }];
+            nano.step(&ctx, &mut batch, scores.view_mut().row_mut(place)).unwrap();
+        }
+        let stage = format!("{name}.answer.{number}");
+        let difference = fixture.difference(&stage, &scores.shape(), scores.data());
+        println!("{stage} {difference:.1e}");
+        assert!(difference < TOLERANCE);
+        assert_eq!(sequence.len(), prompt.ids.len());
+
+        // And all at once, for the answer.
+        sequence.truncate(0);
+        let mut next = scores.data()[..vocab].to_vec();
+        let mut batch = [Step { sequence: &mut *sequence, ids: &prompt.ids }];
+        nano.step(&ctx, &mut batch, &mut next).unwrap();
+        let mut answer = Vec::new();
+        while answer.len() < fixture.about.limit {
+            let id = best(&next);
+            if nano.special(id) == Special::End {
+                break;
+            }
+            answer.push(id);
+            let mut batch = [Step { sequence: &mut *sequence, ids: &[id] }];
+            nano.step(&ctx, &mut batch, &mut next).unwrap();
+        }
+        assert_eq!(told(nano, &answer, &features[0]), truth.answer, "{stage}");
+    }
+}
+
+fn parts(task: Task<'_>) -> PromptParts<'_> {
+    PromptParts { history: &[], images: 1, task, lang: None }
+}
+
+fn best(scores: &[f32]) -> u32 {
+    let first_of_most = |best: usize, (i, score): (usize, &f32)| if *score > scores[best] { i } else { best };
+    scores.iter().enumerate().fold(0, first_of_most) as u32
+}
+
+/// An answer's text, print in its place: lines below one another where the answer is nothing else.
+fn told(nano: &Nano, ids: &[u32], features: &Features) -> String {
+    let lines: Vec<&str> = features.lines.iter().map(|line| line.text.as_str()).collect();
+    let print = lines.join(if ids.len() > 1 { " " } else { "\n" });
+    let is_read = |id: &u32| nano.special(*id) == Special::Read;
+    let parts: Vec<String> = ids.split(is_read).map(|part| nano.tokenizer().decode(part)).collect();
+    parts.join(&print)
+}
+
+#[test]
+fn bytes_make_a_model_that_is_told_apart() {
+    let fixture = Fixture::<Case>::open("random");
+    let source = source(&fixture);
+    let family = load(&source, &ModelOptions::default().with_precision(Precision::Int8)).unwrap();
+    let info = family.info();
+    assert_eq!((info.family, info.precision.as_str(), info.reads), ("tiny-vlm-nano", "int8", true));
+    assert!(info.weight_bytes < info.parameters * 11 / 10);
+    for lang in Lang::ALL {
+        assert!(family.prompt(&parts(Task::Caption(lang)), &[]).unwrap().ids.len() > 2);
+    }
+    let workspace = Workspace::inline();
+    let features = family.encode(&workspace.context(), &fixture.image("narrow"), &RequestShape::default());
+    assert_eq!(features.unwrap().tokens, 1 + fixture.about.images["narrow"].things.len());
+}
+
+#[test]
+fn a_stopped_context_stops_the_looking() {
+    let fixture = Fixture::<Case>::open("random");
+    let family = load(&source(&fixture), &exact()).unwrap();
+    let workspace = Workspace::inline();
+    workspace.stop().cancel();
+    let image = fixture.image("narrow");
+    let error = family.encode(&workspace.context(), &image, &RequestShape::default()).unwrap_err();
+    assert_eq!(error.code(), "cancelled");
+}
+
+#[test]
+fn checkpoints_that_do_not_fit_are_errors() {
+    let fixture = Fixture::<Case>::open("random");
+    let tokenizer = std::fs::read(folder().join("tokenizer.json")).unwrap();
+    let mut config = fixture.about.config.clone();
+    config["tower"]["widths"][2] = 97.into();
+    let other = Source::bytes(config.to_string(), tokenizer.clone(), fixture.checkpoint());
+    assert_eq!(load(&other, &exact()).err().map(|error| error.code()), Some("model-weights"));
+    config["tower"]["widths"][2] = (1_u64 << 40).into();
+    let absurd = Source::bytes(config.to_string(), tokenizer.clone(), fixture.checkpoint());
+    assert_eq!(load(&absurd, &exact()).err().map(|error| error.code()), Some("model-config"));
+    let empty = Source::bytes(fixture.about.config.to_string(), tokenizer, Vec::new());
+    assert_eq!(load(&empty, &exact()).err().map(|error| error.code()), Some("model-weights"));
+}

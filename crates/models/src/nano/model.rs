@@ -1,0 +1,253 @@
+//! Nano as a family: from files to a model, from a question to scores of tokens.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use tiny_vlm_decoder::{
+    CrossMemory, Decoder, DecoderConfig, DecoderError, DecoderStage, Input, KvCache, Sequence as Entering,
+};
+use tiny_vlm_image::{Image, ImageError};
+use tiny_vlm_layers::LayerError;
+use tiny_vlm_quant::{Precision as Format, kernel_names};
+use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::{Context, Tensor, TensorError, ViewMut};
+use tiny_vlm_text::Tokenizer;
+use tiny_vlm_vision::{Line as ReadLine, Thing as SeenThing, VisionError};
+use tiny_vlm_weights::{Dtype, Params, Weights};
+
+use super::config::{CONTEXT, MODEL_TYPE, NAMES, NanoConfig};
+use super::look::{Eyes, Seen};
+use crate::{
+    Family, Features, Line, ModelError, ModelInfo, ModelOptions, Precision, PreparedPrompt, PromptParts,
+    RequestShape, Sequence, Source, Special, Step, Task, Thing,
+};
+
+/// Most tokens of an answer where the request does not say.
+const MAX_TOKENS: usize = 120;
+
+/// A loaded nano.
+pub(crate) struct Nano {
+    config: NanoConfig,
+    info: ModelInfo,
+    tokenizer: Tokenizer,
+    eyes: Eyes,
+    decoder: Decoder,
+}
+
+/// What is remembered of a picture: a row for the page and one for each thing.
+pub(super) struct Memory(pub(super) Tensor<f32, 2>);
+
+/// An answer that is being written.
+struct Answer {
+    cache: KvCache,
+    memory: Arc<CrossMemory>,
+}
+
+impl Nano {
+    /// As [`open`](Self::open), as the registry takes it.
+    pub(crate) fn load(
+        config: &str,
+        source: &Source,
+        options: &ModelOptions,
+    ) -> Result<Arc<dyn Family>, ModelError> {
+        Ok(Arc::new(Self::open(config, source, options)?))
+    }
+
+    /// Loads nano from the files of `source`, the first of which is `config`.
+    pub(super) fn open(config: &str, source: &Source, options: &ModelOptions) -> Result<Self, ModelError> {
+        let config = NanoConfig::parse(config)?;
+        let tokenizer = source.tokenizer()?;
+        let tokenizer = match tokenizer.first() {
+            Some(b'{') => Tokenizer::from_json(&tokenizer)?,
+            _ => Tokenizer::from_bytes(tokenizer)?,
+        };
+        let weights = source.weights()?;
+        let format = format(options.precision, &weights);
+        let params = Params::new(&weights, format);
+        let sizes = config.decoder();
+        let root = params.root();
+        let eyes = Eyes::load(&root, &config, sizes.hidden).map_err(vision_error)?;
+        let decoder = Decoder::load(&root.scope("decoder"), &root, &sizes, &NAMES).map_err(decoder_error)?;
+        params.finish().map_err(|error| ModelError::Weights(Box::new(error)))?;
+        let info = info(&weights, format, &sizes);
+        Ok(Nano { config, info, tokenizer, eyes, decoder })
+    }
+}
+
+/// The form of the weights that are not bytes already.
+fn format(precision: Precision, weights: &Weights) -> Format {
+    match precision {
+        Precision::F32 => Format::F32,
+        Precision::Bf16 => Format::Bf16,
+        Precision::F16 => Format::F16,
+        Precision::Int8 => Format::Int8,
+        // What was stored in full was stored for exactness.
+        Precision::Auto if weights.names().all(|name| dtype(weights, name) == Some(Dtype::F32)) => {
+            Format::F32
+        }
+        Precision::Auto => Format::Int8,
+    }
+}
+
+fn dtype(weights: &Weights, name: &str) -> Option<Dtype> {
+    weights.info(name).map(|info| info.dtype)
+}
+
+fn info(weights: &Weights, format: Format, sizes: &DecoderConfig) -> ModelInfo {
+    let mut info = ModelInfo::new(MODEL_TYPE, sizes.vocab, CONTEXT);
+    let mut formats = std::collections::BTreeMap::<String, usize>::new();
+    for name in weights.names().filter(|name| !name.ends_with("_scale")) {
+        let Some(tensor) = weights.info(name) else { continue };
+        let count: usize = tensor.shape.iter().product();
+        let is_matrix = tensor.shape.len() > 1 && name.ends_with(".weight");
+        let format = match (is_matrix, tensor.dtype) {
+            (false, _) => Format::F32,
+            (true, Dtype::I8) => Format::Int8,
+            (true, _) => format,
+        };
+        let bytes = match format {
+            Format::Int8 => 1,
+            Format::F16 | Format::Bf16 => 2,
+            _ => 4,
+        };
+        info.parameters += count;
+        info.weight_bytes += count * bytes;
+        *formats.entry(format.to_string()).or_default() += count;
+    }
+    let most = formats.iter().max_by_key(|(_, count)| **count);
+    info.precision = most.map(|(format, _)| format.clone()).unwrap_or_default();
+    info.max_tokens = MAX_TOKENS;
+    info.reads = true;
+    info.kernels = kernel_names(Level::detect())
+        .into_iter()
+        .filter(|kernel| formats.contains_key(&kernel.precision.to_string()))
+        .map(|kernel| (kernel.operators.to_owned(), kernel.kernel))
+        .collect();
+    info
+}
+
+impl Family for Nano {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    fn encode(&self, ctx: &Context<'_>, image: &Image, _: &RequestShape) -> Result<Features, ModelError> {
+        let Seen { things, lines, memory } = self.eyes.look(ctx, image).map_err(vision_error)?;
+        let size = [image.width() as f64, image.height() as f64];
+        let things = things.iter().map(|thing| thing_of(thing, size)).collect();
+        let lines = lines.into_iter().map(line_of).collect();
+        let (tokens, bytes) = (memory.shape()[0], size_of_val(memory.data()));
+        Ok(Features::new(tokens, bytes, Memory(memory)).with_finds(lines, things))
+    }
+
+    fn prompt(&self, parts: &PromptParts<'_>, _: &[Arc<Features>]) -> Result<PreparedPrompt, ModelError> {
+        let question = match parts.task {
+            Task::Question(question) => question,
+            Task::Caption(lang) => self
+                .config
+                .caption(lang)
+                .ok_or_else(|| ModelError::config("config.json", format!("no caption in {lang}")))?,
+        };
+        let mut ids = vec![self.config.special_tokens.question];
+        self.tokenizer.encode_into(question, &mut ids);
+        ids.push(self.config.special_tokens.answer);
+        Ok(PreparedPrompt::of_ids(ids))
+    }
+
+    fn begin(
+        &self,
+        ctx: &Context<'_>,
+        _: &PreparedPrompt,
+        features: &[Arc<Features>],
+    ) -> Result<Box<dyn Sequence>, ModelError> {
+        let memory = features.first().and_then(|features| features.get::<Memory>());
+        let memory = memory.ok_or_else(|| ModelError::stage("decoder", "no features of a picture"))?;
+        let memory = self.decoder.remember(ctx, memory.0.view()).map_err(decoder_error)?;
+        Ok(Box::new(Answer { cache: self.decoder.new_cache(), memory: Arc::new(memory) }))
+    }
+
+    fn step(&self, ctx: &Context<'_>, batch: &mut [Step<'_>], scores: &mut [f32]) -> Result<(), ModelError> {
+        let shape = [batch.len(), self.info.vocab];
+        let scores = ViewMut::new(shape, scores).map_err(|error| ModelError::stage("decoder", error))?;
+        // One sequence is the rule, and its steps must not allocate.
+        if let [step] = batch {
+            return self.decoder.step(ctx, &mut [entering(step)?], scores).map_err(decoder_error);
+        }
+        let mut entering = batch.iter_mut().map(entering).collect::<Result<Vec<_>, _>>()?;
+        self.decoder.step(ctx, &mut entering, scores).map_err(decoder_error)
+    }
+
+    fn special(&self, token: u32) -> Special {
+        match token {
+            token if token == self.config.special_tokens.end => Special::End,
+            token if token == self.config.special_tokens.read => Special::Read,
+            _ => Special::None,
+        }
+    }
+
+    fn read(&self, ctx: &Context<'_>, image: &Image) -> Result<Vec<Line>, ModelError> {
+        let lines = self.eyes.read(ctx, image).map_err(vision_error)?;
+        Ok(lines.into_iter().map(line_of).collect())
+    }
+}
+
+/// What enters the decoder for a step.
+fn entering<'a>(step: &'a mut Step<'_>) -> Result<Entering<'a>, ModelError> {
+    let sequence: &mut dyn Any = &mut *step.sequence;
+    match sequence.downcast_mut::<Answer>() {
+        Some(answer) => {
+            Ok(Entering::new(Input::Tokens(step.ids), &mut answer.cache).with_memory(&answer.memory))
+        }
+        None => Err(ModelError::stage("decoder", "a sequence that another family began")),
+    }
+}
+
+impl Sequence for Answer {
+    fn len(&self) -> usize {
+        self.cache.len()
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.cache.truncate(len);
+    }
+
+    fn fork(&self) -> Box<dyn Sequence> {
+        Box::new(Answer { cache: self.cache.clone(), memory: Arc::clone(&self.memory) })
+    }
+}
+
+fn line_of(line: ReadLine) -> Line {
+    let quad = line.quad.map(|corner| corner.map(|place| place as f32));
+    Line { text: line.text, quad, confidence: line.confidence as f32 }
+}
+
+fn thing_of(thing: &SeenThing, [width, height]: [f64; 2]) -> Thing {
+    let [left, top, right, bottom] = thing.bounds;
+    let area = [left * width, top * height, right * width, bottom * height].map(|side| side as f32);
+    Thing { area, confidence: thing.score }
+}
+
+fn vision_error(error: VisionError) -> ModelError {
+    match error {
+        VisionError::Stopped(stopped) => ModelError::Stopped(stopped),
+        VisionError::Config(detail) => ModelError::config("config.json", detail),
+        VisionError::Image(error @ ImageError::Memory { .. }) => ModelError::Memory(error.to_string()),
+        VisionError::Layer(LayerError::Memory(error) | LayerError::Tensor(TensorError::Memory(error))) => {
+            ModelError::Memory(error.to_string())
+        }
+        error => ModelError::stage("vision", error),
+    }
+}
+
+fn decoder_error(error: DecoderError) -> ModelError {
+    match error {
+        DecoderError::Layer(LayerError::Stopped(stopped)) => ModelError::Stopped(stopped),
+        DecoderError::Layer(LayerError::Memory(error)) => ModelError::Memory(error.to_string()),
+        DecoderError::Config(detail) => ModelError::config("config.json", detail),
+        error => ModelError::stage("decoder", error),
+    }
+}
