@@ -4,8 +4,9 @@
 //! ([`Image::from_rgb8`]). A file's header is read and held against [`Limits`] before any of its pixels is decoded, so
 //! that a small file which claims to be enormous costs nothing. What comes out is RGB, one byte a channel, upright.
 //!
-//! Models are trained on pictures that Pillow resized, and a resampler that is nearly right makes answers that are
-//! nearly right. [`RasterView::resize`] gives the same bytes as Pillow's `Image.resize`.
+//! Models are trained on pictures that Pillow decoded and resized, and pixels that are nearly right make answers that
+//! are nearly right. Decoding gives the bytes of Pillow's `convert("RGB")` (with [`Options::pillow`]), JPEG included, and
+//! [`RasterView::resize`] those of its `Image.resize`.
 //!
 //! ```
 //! use tiny_vlm_image::{Filter, Image};

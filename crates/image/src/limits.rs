@@ -5,7 +5,7 @@ use crate::ImageError;
 /// What a picture may be at most. Checked against the bytes and the header, before any pixel is decoded.
 ///
 /// A picture of `p` pixels becomes `3 p` bytes. While it is decoded, no more than `16 p` bytes are held in all, and only
-/// WebP comes near that: PNG, BMP and GIF hold `4 p` or less, JPEG `5 p`, progressive JPEG `11 p`.
+/// WebP comes near that: PNG, BMP, GIF and sequential JPEG hold `4 p` or less, progressive JPEG `11 p`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
