@@ -250,8 +250,8 @@ impl<'p> Scope<'p> {
     }
 
     /// A matrix of `n` rows (what comes out) and `k` columns (what goes in), stored as `[n, k]`, with axes of length one
-    /// behind them or not. What is stored as I8 with scales beside it stays so; anything else becomes the precision of
-    /// [`Params::new`].
+    /// behind them or not. It becomes the precision of [`Params::new`], whatever it is stored in; what is stored as I8
+    /// with scales beside it, and is to be int8, stays as it is.
     pub fn matrix(&self, leaf: &str, n: usize, k: usize) -> Matrix {
         let fits = |shape: &[usize]| {
             shape.len() >= 2 && shape[..2] == [n, k] && shape[2..].iter().all(|&axis| axis == 1)
@@ -286,8 +286,9 @@ impl<'p> Scope<'p> {
         let columns = expected[1..].iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
         let tensor = self.params.find(&name, expected, fits);
         if let (Some(tensor), Some(columns)) = (tensor, columns) {
-            let scales = self.params.scales(&name, &tensor);
-            let made = if let (Some(stored), Some(scales)) = (tensor.as_i8(), scales) {
+            let stored = tensor.as_i8().filter(|_| precision == Precision::Int8);
+            let scales = stored.and_then(|_| self.params.scales(&name, &tensor));
+            let made = if let (Some(stored), Some(scales)) = (stored, scales) {
                 let mut values = stored.to_vec();
                 arrange_int8(&mut values);
                 Some(Matrix::from_int8(rows, columns, &values, &scales))
