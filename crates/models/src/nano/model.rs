@@ -100,11 +100,7 @@ fn info(weights: &Weights, format: Format, sizes: &DecoderConfig) -> ModelInfo {
         let Some(tensor) = weights.info(name) else { continue };
         let count: usize = tensor.shape.iter().product();
         let is_matrix = tensor.shape.len() > 1 && name.ends_with(".weight");
-        let format = match (is_matrix, tensor.dtype) {
-            (false, _) => Format::F32,
-            (true, Dtype::I8) => Format::Int8,
-            (true, _) => format,
-        };
+        let format = if is_matrix { format } else { Format::F32 };
         let bytes = match format {
             Format::Int8 => 1,
             Format::F16 | Format::Bf16 => 2,
