@@ -182,6 +182,7 @@ def quantize(found):
 def write(folder, found, settings, tokenizer):
     folder.mkdir(parents=True, exist_ok=True)
     save_file(found, folder / "model.safetensors")
+    (folder / "model.safetensors").chmod(0o644)
     (folder / "config.json").write_text(json.dumps(settings, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     shutil.copyfile(tokenizer, folder / "tokenizer.json")
     size = (folder / "model.safetensors").stat().st_size

@@ -2,7 +2,7 @@
 
 The weights of these fixtures are made up from their names, by a rule that the runtime's tests know too, so that no
 checkpoint lies beside them. `python -m nano.golden --trained` writes fixtures/nano/trained.* from the master in
-training/export in the same form.
+training/export in the same form, and with `--set FOLDER` the reference's answers to a committed set, FOLDER/reference.jsonl.
 
     images/*.png        three drawn pictures
     tokenizer.json      bytes and a few merges
@@ -241,9 +241,18 @@ def geometry():
     return cases
 
 
+def answer_set(nano, folder):
+    """The reference's answer to every question of a set, a line each."""
+    with open(folder / "labels.jsonl", encoding="utf-8") as labels, open(folder / "reference.jsonl", "w", encoding="utf-8") as out:
+        for label in map(json.loads, labels):
+            answer = nano.ask(Image.open(folder / label["image"]).convert("RGB"), label["question"])
+            print(json.dumps({"image": label["image"], "question": label["question"], "answer": answer}, ensure_ascii=False), file=out)
+
+
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("--trained", action="store_true")
+    options.add_argument("--trained", action="store_true", help="the master in training/export instead of made-up weights")
+    options.add_argument("--set", type=Path, help="a folder with a labels.jsonl, to be answered by the master")
     options = options.parse_args()
     torch.set_num_threads(1)
     if not options.trained:
@@ -264,9 +273,12 @@ def main():
     about = {"config": export.config(found, export.special_tokens(tokenizer)), "limit": limit, "salt": SALT, **extra, "stages": stages.about, "images": cases}
     (FIXTURES / f"{name}.json").write_text(json.dumps(about, ensure_ascii=False) + "\n", encoding="utf-8")
     save_file(stages.kept, FIXTURES / f"{name}.safetensors")
+    (FIXTURES / f"{name}.safetensors").chmod(0o644)
     for key, case in cases.items():
         print(f"{key}: {len(case['things'])} things, {len(case['strips'])} strips, {len(case['lines'])} legible")
         print("  ", [len(level["lines"]) for level in case["levels"]], [a["answer"][:40] for a in case["answers"]], [l["text"] for l in case["lines"]][:5])
+    if options.set:
+        answer_set(nano, options.set)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use tiny_vlm_image::Image;
 use tiny_vlm_tensor::{Tensor, Workspace};
 
 use super::Nano;
@@ -16,7 +17,7 @@ use crate::{
 #[path = "../../../vision/tests/golden/fixture.rs"]
 mod fixture;
 
-use fixture::{Fixture, TOLERANCE, folder};
+use fixture::{Fixture, TOLERANCE, folder, master};
 
 #[derive(Deserialize)]
 struct Case {
@@ -46,7 +47,8 @@ struct Answer {
 }
 
 fn source(fixture: &Fixture<Case>) -> Source {
-    let tokenizer = std::fs::read(folder().join("tokenizer.json")).unwrap();
+    let folder = if fixture.is_made_up() { folder() } else { master() };
+    let tokenizer = std::fs::read(folder.join("tokenizer.json")).unwrap();
     Source::bytes(fixture.about.config.to_string(), tokenizer, fixture.checkpoint())
 }
 
@@ -60,8 +62,18 @@ fn near(a: f32, b: f32, scale: f32, what: &str) {
 
 #[test]
 fn answers_agree_with_the_reference() {
-    let fixture = Fixture::<Case>::open("random");
-    let source = source(&fixture);
+    answers_agree(&Fixture::random());
+}
+
+#[test]
+fn trained_answers_agree_with_the_reference() {
+    if let Some(fixture) = Fixture::trained() {
+        answers_agree(&fixture);
+    }
+}
+
+fn answers_agree(fixture: &Fixture<Case>) {
+    let source = source(fixture);
     let nano = Nano::open(&source.config().unwrap(), &source, &exact()).unwrap();
     let workspace = Workspace::new(2);
     let ctx = workspace.context();
@@ -88,7 +100,7 @@ fn answers_agree_with_the_reference() {
         let difference = fixture.difference(&format!("{name}.memory"), &memory.shape(), memory.data());
         println!("{name}.memory {difference:.1e}");
         assert!(difference < TOLERANCE);
-        answers(&fixture, &nano, &workspace, name, case, features);
+        answers(fixture, &nano, &workspace, name, case, features);
     }
 }
 
@@ -121,22 +133,68 @@ fn answers(
         assert_eq!(sequence.len(), prompt.ids.len());
 
         // And all at once, for the answer.
-        sequence.truncate(0);
-        let mut next = scores.data()[..vocab].to_vec();
-        let mut batch = [Step { sequence: &mut *sequence, ids: &prompt.ids }];
-        nano.step(&ctx, &mut batch, &mut next).unwrap();
-        let mut answer = Vec::new();
-        while answer.len() < fixture.about.limit {
-            let id = best(&next);
-            if nano.special(id) == Special::End {
-                break;
-            }
-            answer.push(id);
-            let mut batch = [Step { sequence: &mut *sequence, ids: &[id] }];
-            nano.step(&ctx, &mut batch, &mut next).unwrap();
-        }
-        assert_eq!(told(nano, &answer, &features[0]), truth.answer, "{stage}");
+        let answer = ask(nano, workspace, &truth.question, &features, fixture.about.limit);
+        assert_eq!(answer, truth.answer, "{stage}");
     }
+}
+
+/// The most likely answer.
+fn ask(
+    nano: &Nano,
+    workspace: &Workspace,
+    question: &str,
+    features: &[Arc<Features>; 1],
+    limit: usize,
+) -> String {
+    let ctx = workspace.context();
+    let prompt = nano.prompt(&parts(Task::Question(question)), features).unwrap();
+    let mut sequence = nano.begin(&ctx, &prompt, features).unwrap();
+    let mut scores = vec![0.0; nano.info().vocab];
+    let (mut entering, mut answer) = (prompt.ids, Vec::new());
+    while answer.len() < limit {
+        let mut batch = [Step { sequence: &mut *sequence, ids: &entering }];
+        nano.step(&ctx, &mut batch, &mut scores).unwrap();
+        let id = best(&scores);
+        if nano.special(id) == Special::End {
+            break;
+        }
+        answer.push(id);
+        entering = vec![id];
+    }
+    told(nano, &answer, &features[0])
+}
+
+#[derive(Deserialize)]
+struct Reference {
+    image: String,
+    question: String,
+    answer: String,
+}
+
+/// Every answer of the committed set, where that and the trained master are there.
+#[test]
+fn answers_to_the_committed_set_are_the_reference_s() {
+    let set = folder().join("../eval");
+    let Ok(reference) = std::fs::read_to_string(set.join("reference.jsonl")) else { return };
+    if !master().is_dir() {
+        return;
+    }
+    let source = Source::folder(master());
+    let nano = Nano::open(&source.config().unwrap(), &source, &exact()).unwrap();
+    let workspace = Workspace::new(2);
+    let (mut total, mut other) = (0, Vec::new());
+    for line in reference.lines() {
+        let Reference { image, question, answer } = serde_json::from_str(line).unwrap();
+        let picture = Image::open(set.join(&image)).unwrap();
+        let ctx = workspace.context();
+        let features = Arc::new(nano.encode(&ctx, &picture, &RequestShape::default()).unwrap());
+        let ours = ask(&nano, &workspace, &question, &[features], 120);
+        total += 1;
+        if ours != answer {
+            other.push(format!("{image}: {question} {ours:?} instead of {answer:?}"));
+        }
+    }
+    assert!(other.is_empty(), "{} of {total}:\n{}", other.len(), other.join("\n"));
 }
 
 fn parts(task: Task<'_>) -> PromptParts<'_> {
@@ -159,7 +217,7 @@ fn told(nano: &Nano, ids: &[u32], features: &Features) -> String {
 
 #[test]
 fn bytes_make_a_model_that_is_told_apart() {
-    let fixture = Fixture::<Case>::open("random");
+    let fixture = Fixture::<Case>::random();
     let source = source(&fixture);
     let family = load(&source, &ModelOptions::default().with_precision(Precision::Int8)).unwrap();
     let info = family.info();
@@ -175,7 +233,7 @@ fn bytes_make_a_model_that_is_told_apart() {
 
 #[test]
 fn a_stopped_context_stops_the_looking() {
-    let fixture = Fixture::<Case>::open("random");
+    let fixture = Fixture::<Case>::random();
     let family = load(&source(&fixture), &exact()).unwrap();
     let workspace = Workspace::inline();
     workspace.stop().cancel();
@@ -186,7 +244,7 @@ fn a_stopped_context_stops_the_looking() {
 
 #[test]
 fn checkpoints_that_do_not_fit_are_errors() {
-    let fixture = Fixture::<Case>::open("random");
+    let fixture = Fixture::<Case>::random();
     let tokenizer = std::fs::read(folder().join("tokenizer.json")).unwrap();
     let mut config = fixture.about.config.clone();
     config["tower"]["widths"][2] = 97.into();

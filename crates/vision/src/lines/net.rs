@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn bands_make_the_same_map_as_the_whole() {
-        let fixture = fixture::Fixture::<serde::de::IgnoredAny>::open("random");
+        let fixture = fixture::Fixture::<serde::de::IgnoredAny>::random();
         let weights = Weights::from_bytes(fixture.checkpoint().into()).unwrap();
         let params = Params::new(&weights, Precision::F32);
         let mut net = LinesNet::load(&params.scope("lines"), &LinesConfig::default()).unwrap();

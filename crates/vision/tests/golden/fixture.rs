@@ -50,15 +50,38 @@ pub(crate) fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/nano")
 }
 
+/// The master that nano's other precisions are made of.
+pub(crate) fn master() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../training/export")
+}
+
 impl<Case: for<'a> Deserialize<'a>> Fixture<Case> {
-    pub(crate) fn open(name: &str) -> Self {
+    /// The fixture with made-up weights.
+    pub(crate) fn random() -> Self {
+        Self::open("random")
+    }
+
+    /// The fixture with the trained master's weights, if both are there: a package has neither.
+    pub(crate) fn trained() -> Option<Self> {
+        (master().is_dir() && folder().join("trained.json").is_file()).then(|| Self::open("trained"))
+    }
+
+    fn open(name: &str) -> Self {
         let json = std::fs::read_to_string(folder().join(format!("{name}.json"))).unwrap();
         let outputs = Weights::open(folder().join(format!("{name}.safetensors"))).unwrap();
         Fixture { about: serde_json::from_str(&json).unwrap(), outputs }
     }
 
-    /// The made-up checkpoint, f32.
+    /// Whether its weights are made up from their names.
+    pub(crate) fn is_made_up(&self) -> bool {
+        !self.about.tensors.is_empty()
+    }
+
+    /// The checkpoint, made up or trained.
     pub(crate) fn checkpoint(&self) -> Vec<u8> {
+        if !self.is_made_up() {
+            return std::fs::read(master().join("model.safetensors")).unwrap();
+        }
         let data: BTreeMap<&String, Vec<u8>> = (self.about.tensors.iter())
             .map(|(name, recipe)| {
                 let values = recipe.values.clone().unwrap_or_else(|| recipe.make(&self.about.salt, name));

@@ -118,14 +118,24 @@ fn same_quad(a: &Quad, b: &Quad, image: &Image) -> f64 {
 
 #[test]
 fn stages_agree_with_the_reference() {
-    let fixture = Fixture::open("random");
-    let networks = networks(&fixture);
+    stages_agree(&Fixture::random());
+}
+
+#[test]
+fn trained_stages_agree_with_the_reference() {
+    if let Some(fixture) = Fixture::trained() {
+        stages_agree(&fixture);
+    }
+}
+
+fn stages_agree(fixture: &Fixture<Case>) {
+    let networks = networks(fixture);
     let workspace = Workspace::new(2);
     let ctx = workspace.context();
     let mut report = Report::default();
     for (name, case) in &fixture.about.images {
         let image = fixture.image(name);
-        let seen = Seen { fixture: &fixture, networks: &networks, ctx: &ctx, name, case, image: &image };
+        let seen = Seen { fixture, networks: &networks, ctx: &ctx, name, case, image: &image };
         seen.things(&mut report);
         seen.lines(&mut report);
         seen.print(&mut report);
