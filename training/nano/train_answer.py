@@ -17,7 +17,7 @@ from .stage import RUNS, Stage
 from .train_tower import as_input
 
 BANK = RUNS / "bank.pt"
-BANK_SIZE = 30_000
+BANK_SIZE = 36_000
 
 
 def tower():
