@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod ci;
 mod cross;
+mod eval;
 mod lint;
 mod package;
 mod shell;
@@ -27,6 +28,8 @@ cargo xtask COMMAND
        [--target wasm32]    the kernel crates' tests as WebAssembly in Node, with simd128 and with relaxed SIMD
   check [--target T|all]    the library crates checked for another target (default wasm32-unknown-unknown)
   bench [ARGUMENT]...       the criterion benchmarks; arguments go to them, a name filters
+  eval [SET] [--make N]     what nano can do, a row at a time, beside Tesseract; SET (default fixtures/eval) is a folder
+                            with a labels.jsonl, which --make writes first, N pictures a row
   package                   every crate to be published, packed and built from its package, nothing uploaded
   size                      the embedded model within its limits of bytes and parameters
   ci [--skip S,..]          all of the above but bench, as CI runs it; names of steps as listed by `ci --list`
@@ -54,6 +57,7 @@ fn command(mut parser: Parser) -> Result<()> {
         "lint" => no_more(parser).and_then(|()| lint::run(&workspace)),
         "test" => test::command(&workspace, parser),
         "check" => check::command(&workspace, parser),
+        "eval" => eval::command(&workspace, parser),
         "bench" => bench::command(&workspace, parser),
         "package" => no_more(parser).and_then(|()| package::run(&workspace)),
         "size" => no_more(parser).and_then(|()| size::run(&workspace)),
