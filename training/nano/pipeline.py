@@ -16,7 +16,7 @@ from .layout import reading_order, overlap
 from .words import CHARACTERS
 
 HEAT = 0.3  # least centre probability of a thing
-OVERLAP = 0.5  # boxes that share more than this are one thing
+OVERLAP = 0.3  # boxes that share more than this are one thing
 GROW = 1.2  # a glimpse's side over the longer side of its thing
 LEVELS = (112, 288, 704, 1760)  # longer sides at which lines are looked for
 CORE = 0.4  # least probability of a line's core
