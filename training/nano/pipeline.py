@@ -149,7 +149,7 @@ def find_lines(out, width, height):
         above, below = -(0.5 + BOX_ABOVE) * cap, (0.5 + BOX_BELOW) * cap
         corners = [(low, above), (high, above), (high, below), (low, below)]
         quad = np.array([((cx + a * ux - b * uy) * sx, (cy + a * uy + b * ux) * sy) for a, b in corners])
-        fit = 1.0 if 2.0 <= cap <= 8.0 else 0.8
+        fit = 1.0 if 3.0 <= cap <= 12.0 else 0.8
         found.append(Line(quad, score * fit))
     return found
 

@@ -141,7 +141,7 @@ impl Default for ThingsConfig {
             glance: 160,
             most: 12,
             heat: 0.3,
-            overlap: 0.5,
+            overlap: 0.3,
         }
     }
 }

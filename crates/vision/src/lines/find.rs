@@ -22,7 +22,7 @@ pub const MOST_LINES: usize = 1000;
 const SAME: f64 = 0.4;
 
 /// Cap heights, in cells, that a level sees best.
-const BEST_CAPS: std::ops::RangeInclusive<f64> = 2.0..=8.0;
+const BEST_CAPS: std::ops::RangeInclusive<f64> = 3.0..=12.0;
 
 /// A straight line through a component, in cells.
 struct Fit {
