@@ -66,7 +66,9 @@ pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
     if read_by_tesseract.is_empty() {
         eprintln!("xtask: no Tesseract to compare with: apt-get install tesseract-ocr");
     }
-    println!("| row | pictures | int8 | f32 | Tesseract, first {TESSERACT_PICTURES} |\n|---|---:|---:|---:|---:|");
+    println!(
+        "| row | pictures | int8 | f32 | Tesseract, first {TESSERACT_PICTURES} |\n|---|---:|---:|---:|---:|"
+    );
     for (a, b) in int8.rows.iter().zip(&f32.rows) {
         let (Some(int8), Some(f32)) = (a.scores.first(), b.scores.first()) else { continue };
         let what = if a.measure == "right" { "" } else { " (wrong characters)" };
