@@ -139,7 +139,7 @@ fn blocks(frame: &Frame, rows: usize) -> Result<Vec<Vec<Block>>, ImageError> {
         let mut blocks = Vec::new();
         blocks
             .try_reserve_exact(count)
-            .map_err(|_| ImageError::Memory { bytes: count * size_of::<Block>() })?;
+            .map_err(|_| ImageError::Memory { bytes: count.saturating_mul(size_of::<Block>()) })?;
         blocks.resize(count, [0; 64]);
         Ok(blocks)
     });
