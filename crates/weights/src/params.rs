@@ -318,11 +318,11 @@ fn taps_outermost<T: Copy>(values: &mut [T], channels: usize, taps: usize) {
     let mut row = Vec::new();
     for values in values.chunks_exact_mut((channels * taps).max(1)) {
         row.clear();
-        row.extend(
-            (0..taps)
-                .flat_map(|tap| (0..channels).map(move |channel| (channel, tap)))
-                .map(|(c, t)| values[c * taps + t]),
-        );
-        values.copy_from_slice(&row);
+        row.extend_from_slice(values);
+        for (tap, out) in values.chunks_exact_mut(channels.max(1)).enumerate() {
+            for (to, from) in out.iter_mut().zip(row[tap..].iter().step_by(taps)) {
+                *to = *from;
+            }
+        }
     }
 }
