@@ -34,8 +34,8 @@ pub(crate) fn image(operand: &OsStr, limits: ImageLimits) -> Result<Encoded, Fai
 }
 
 impl Encoded {
-    /// The pixels as `model` wants them, and how long decoding took.
-    pub(crate) fn decode(&self, model: &Model) -> Result<(Image, Duration), Failure> {
+    /// The pixels as `model` wants them, and how long decoding took. The file's bytes are gone then.
+    pub(crate) fn decode(self, model: &Model) -> Result<(Image, Duration), Failure> {
         let started = Instant::now();
         let image = Image::decode_with(&self.bytes, &model.image_options(self.limits));
         let image = image.map_err(|error| Failure::from(Error::from(error)).on(&self.name))?;

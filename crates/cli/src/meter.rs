@@ -57,7 +57,7 @@ impl Meter {
 impl Progress for Meter {
     fn report(&self, stage: &str, done: usize, total: usize) {
         let key = match stage {
-            "encode" => "stage-encode",
+            "encode" | "look" => "stage-encode",
             "read" => "stage-read",
             "prefill" => "stage-prefill",
             _ => "stage-other",

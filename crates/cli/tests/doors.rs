@@ -166,3 +166,27 @@ fn the_machine_passes_its_own_test() {
     let report: serde_json::Value = serde_json::from_str(&run.out).unwrap();
     assert_eq!(report["passed"], true);
 }
+
+#[test]
+#[cfg(unix)]
+fn ctrl_c_ends_an_answer() {
+    if !has_model() {
+        return;
+    }
+    let image = file(&folder("interrupted"), "image.png", &png(1800, 1800, [220, 30, 30]));
+    // The plainest code takes long enough to be interrupted.
+    let mut command = program();
+    command.args(["ask", &image, "What is this?"]).env("TINY_VLM_ISA", "scalar").stdin(Stdio::null());
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let done = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!said.contains("panicked"), "{said}");
+    // A machine that answered before the signal came has nothing to show here, and one that had not begun to run the
+    // program let the signal itself end it.
+    let signalled = std::os::unix::process::ExitStatusExt::signal(&done.status) == Some(2);
+    if killed.success() && !done.status.success() && !signalled {
+        assert_eq!(done.status.code(), Some(130), "{said}");
+    }
+}

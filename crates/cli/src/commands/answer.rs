@@ -44,16 +44,16 @@ fn answer(
     words: Words,
     output: &mut Output,
 ) -> Result<ExitCode, Failure> {
+    interrupt::cancel_on_interrupt(&args.request.cancel);
     let images = operands.iter().map(|operand| input::image(operand, args.limits));
-    let images: Vec<Encoded> = images.collect::<Result<_, _>>()?;
+    let mut images: Vec<Encoded> = images.collect::<Result<_, _>>()?;
     // Nobody asks twice about an image here, so none is kept.
     let model = model::load(args, &args.load_options().feature_cache_bytes(0))?;
     let together = question.is_some() && images.len() <= model.info().max_images;
-    let group = if together { images.len() } else { 1 };
+    let group = if together { images.len().max(1) } else { 1 };
     let mut task = Task { args, model, question, named: images.len() > group, words, output };
-    interrupt::cancel_on_interrupt(&args.request.cancel);
-    for group in images.chunks(group.max(1)) {
-        task.answer(group)?;
+    while !images.is_empty() {
+        task.answer(images.drain(..group.min(images.len())).collect())?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -69,15 +69,16 @@ struct Task<'a> {
 }
 
 impl Task<'_> {
-    fn answer(&mut self, group: &[Encoded]) -> Result<(), Failure> {
+    fn answer(&mut self, group: Vec<Encoded>) -> Result<(), Failure> {
         let mut decode_time = Duration::ZERO;
         let mut images: Vec<Image> = Vec::new();
+        let names: Vec<String> = group.iter().map(|image| image.name.clone()).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for encoded in group {
             let (image, time) = encoded.decode(&self.model)?;
             decode_time += time;
             images.push(image);
         }
-        let names: Vec<&str> = group.iter().map(|image| image.name.as_str()).collect();
         interrupt::answering(true);
         let answer = self.stream(&images, &names);
         interrupt::answering(false);

@@ -15,11 +15,12 @@ use crate::{
 
 /// `ocr IMAGE... [--lines | --json]`.
 pub(crate) fn ocr(args: &Args, words: Words, output: &mut Output) -> Result<ExitCode, Failure> {
+    interrupt::cancel_on_interrupt(&args.request.cancel);
     let images = args.operands.iter().map(|operand| input::image(operand, args.limits));
     let images: Vec<_> = images.collect::<Result<_, _>>()?;
     let model = model::load(args, &args.load_options().feature_cache_bytes(0))?;
-    interrupt::cancel_on_interrupt(&args.request.cancel);
-    for encoded in &images {
+    for encoded in images {
+        let name = encoded.name.clone();
         let (image, decode_time) = encoded.decode(&model)?;
         let mut session = model.session();
         session.set_progress(Arc::new(Meter::new(words)));
@@ -27,9 +28,9 @@ pub(crate) fn ocr(args: &Args, words: Words, output: &mut Output) -> Result<Exit
         let reading = session.read(&image, &args.request);
         interrupt::answering(false);
         drop(session);
-        let reading = reading.map_err(|error| Failure::from(error).on(&encoded.name))?;
+        let reading = reading.map_err(|error| Failure::from(error).on(&name))?;
         if args.json {
-            output.line(&json::reading(&[&encoded.name], &reading))?;
+            output.line(&json::reading(&[&name], &reading))?;
         } else if args.lines {
             for line in &reading.lines {
                 let corners: Vec<String> = line.quad.iter().map(|[x, y]| format!("{x:.0},{y:.0}")).collect();

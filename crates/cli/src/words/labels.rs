@@ -162,12 +162,12 @@ pub(super) const LABELS: &[Entry] = &[
     (
         "test-measure",
         [
-            "largest difference {difference}, divergence {divergence}, same answers {same}",
-            "mayor diferencia {difference}, divergencia {divergence}, respuestas iguales {same}",
-            "plus grand écart {difference}, divergence {divergence}, réponses identiques {same}",
-            "größte Differenz {difference}, Divergenz {divergence}, gleiche Antworten {same}",
-            "最大差 {difference}、ダイバージェンス {divergence}、同じ答え {same}",
-            "最大差 {difference}，散度 {divergence}，相同回答 {same}",
+            "difference {difference}, divergence {divergence}, same answers {same}",
+            "diferencia {difference}, divergencia {divergence}, respuestas iguales {same}",
+            "écart {difference}, divergence {divergence}, réponses identiques {same}",
+            "Differenz {difference}, Divergenz {divergence}, gleiche Antworten {same}",
+            "差 {difference}、ダイバージェンス {divergence}、同じ答え {same}",
+            "差 {difference}，散度 {divergence}，相同回答 {same}",
         ],
     ),
 ];
