@@ -22,6 +22,7 @@ LEVELS = (112, 288, 704, 1760)  # longer sides at which lines are looked for
 CORE = 0.4  # least probability of a line's core
 CAP_RANGE = (6.0, 48.0)  # cap heights, in pixels of a level, that a level may report
 BOX_ABOVE, BOX_BELOW, BOX_ENDS = 0.3, 0.35, 0.35  # of a strip around the cap band, in cap heights
+MOST_LINES = 1000  # of a picture; each costs a run of the reader
 LEGIBLE = 0.6  # least mean probability of a line's characters
 
 
@@ -155,10 +156,10 @@ def find_lines(out, width, height):
 
 
 def merge_levels(lines):
-    """Keeps the most certain of lines that cover each other."""
+    """Keeps the most certain of lines that cover each other, MOST_LINES at most."""
     kept = []
     for line in sorted(lines, key=lambda l: (-l.score, l.quad[0, 1], l.quad[0, 0])):
-        if all(overlap(line.quad, k.quad) < 0.4 for k in kept):
+        if len(kept) < MOST_LINES and all(overlap(line.quad, k.quad) < 0.4 for k in kept):
             kept.append(line)
     return kept
 

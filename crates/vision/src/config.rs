@@ -110,7 +110,7 @@ pub struct ReaderConfig {
 }
 
 impl Default for TowerConfig {
-    /// That of nano.
+    /// Like nano's; what a checkpoint was made with stands in its own configuration.
     fn default() -> Self {
         TowerConfig {
             widths: [24, 48, 96, 192],
@@ -127,7 +127,7 @@ impl Default for TowerConfig {
 }
 
 impl Default for ThingsConfig {
-    /// That of nano.
+    /// Like nano's; what a checkpoint was made with stands in its own configuration.
     fn default() -> Self {
         ThingsConfig {
             widths: [16, 32, 48, 96],
@@ -147,7 +147,7 @@ impl Default for ThingsConfig {
 }
 
 impl Default for LinesConfig {
-    /// That of nano.
+    /// Like nano's; what a checkpoint was made with stands in its own configuration.
     fn default() -> Self {
         LinesConfig {
             widths: [16, 32, 48, 64],

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use tiny_vlm_tensor::Tensor;
 use tiny_vlm_vision::{
-    LinesConfig, Quad, ThingsConfig, find_lines, find_things, glimpse_box, level_size, merge_levels, overlap,
-    reading_order, transcribe,
+    LinesConfig, Quad, ReaderConfig, ThingsConfig, TowerConfig, find_lines, find_things, glimpse_box,
+    level_size, merge_levels, overlap, reading_order, transcribe,
 };
 
 #[derive(Deserialize)]
@@ -81,7 +81,24 @@ struct Transcribe {
     confidence: f64,
 }
 
-const CHARACTERS: &str = include_str!("../../../fixtures/nano/random.json");
+#[derive(Deserialize)]
+struct About {
+    config: Config,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    tower: TowerConfig,
+    things: ThingsConfig,
+    lines: LinesConfig,
+    reader: ReaderConfig,
+}
+
+/// The rules that the cases were made by.
+fn config() -> Config {
+    let about: About = serde_json::from_str(include_str!("../../../fixtures/nano/random.json")).unwrap();
+    about.config
+}
 
 fn cases() -> Cases {
     serde_json::from_str(include_str!("../../../fixtures/nano/geometry.json")).unwrap()
@@ -113,7 +130,7 @@ fn reading_orders() {
 
 #[test]
 fn lines_in_maps() {
-    let rules = LinesConfig::default();
+    let rules = config().lines;
     let mut slanted = 0;
     for (i, case) in cases().find.iter().enumerate() {
         let map = Tensor::from_slice([case.shape[0], case.shape[1], 2], &case.out).unwrap();
@@ -135,7 +152,7 @@ fn lines_in_maps() {
 
 #[test]
 fn things_in_maps() {
-    let rules = ThingsConfig::default();
+    let rules = config().things;
     for (i, case) in cases().peaks.iter().enumerate() {
         let map = Tensor::from_slice([case.size, case.size, 5], &case.out).unwrap();
         let found = find_things(map.view(), &rules);
@@ -151,8 +168,9 @@ fn things_in_maps() {
 
 #[test]
 fn boxes_of_glimpses_and_sides_of_levels() {
+    let grow = config().tower.grow;
     for case in cases().glimpse {
-        assert_eq!(glimpse_box(&case.r#box, case.size, 1.2), case.pixels);
+        assert_eq!(glimpse_box(&case.r#box, case.size, grow), case.pixels);
     }
     for case in cases().level {
         assert_eq!(level_size(case.size, case.level), case.sides);
@@ -161,8 +179,7 @@ fn boxes_of_glimpses_and_sides_of_levels() {
 
 #[test]
 fn transcripts() {
-    let config: serde_json::Value = serde_json::from_str(CHARACTERS).unwrap();
-    let characters: Vec<char> = config["config"]["reader"]["characters"].as_str().unwrap().chars().collect();
+    let characters: Vec<char> = config().reader.characters.chars().collect();
     for case in cases().transcribe {
         let logits = Tensor::from_fn([case.ids.len(), characters.len() + 1], |[place, class]| {
             if case.ids[place] == class { case.peaks[place] } else { 0.0 }
