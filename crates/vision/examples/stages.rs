@@ -54,16 +54,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(only) if !name.starts_with(only) => Ok(()),
         _ => time(name, run),
     };
-    time("things", &mut || Ok(drop(things.map(&ctx, &image)?)))?;
+    time("things", &mut || Ok(things.map(&ctx, &image).map(drop)?))?;
     let side = config.tower.glimpse;
-    time("resize to a glimpse", &mut || Ok(drop(image.resize(side, side, Filter::Bilinear)?)))?;
+    time("resize to a glimpse", &mut || Ok(image.resize(side, side, Filter::Bilinear).map(drop)?))?;
     let crop = image.resize(side, side, Filter::Bilinear)?;
     let mut vector = vec![0.0; tower.width()];
     time("glimpse", &mut || Ok(tower.glimpse(&ctx, crop.data(), [side; 2], &mut vector)?))?;
-    time("grey", &mut || Ok(drop(image.to_grey())))?;
+    time("grey", &mut || {
+        std::hint::black_box(image.to_grey());
+        Ok(())
+    })?;
     let grey = image.to_grey();
     for level in print.finder.levels([grey.width(), grey.height()]) {
-        time(&format!("lines at {level}"), &mut || Ok(drop(print.finder.map(&ctx, &grey, level)?)))?;
+        time(&format!("lines at {level}"), &mut || Ok(print.finder.map(&ctx, &grey, level).map(drop)?))?;
     }
     let found = print.finder.find(&ctx, &grey)?;
     let mut pyramid = Pyramid::new(grey);
@@ -71,10 +74,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut strip = pyramid.cut_strip(&line.quad, print.reader.height())?;
         strip.normalise();
         time(&format!("read a strip of {}", strip.width), &mut || {
-            Ok(drop(print.reader.logits(&ctx, &strip)?))
+            Ok(print.reader.logits(&ctx, &strip).map(drop)?)
         })?;
     }
-    time(&format!("all print, {} lines", found.len()), &mut || Ok(drop(print.read(&ctx, &image)?)))?;
+    time(&format!("all print, {} lines", found.len()), &mut || Ok(print.read(&ctx, &image).map(drop)?))?;
     println!("{:24} {:9.2} MB", "scratch", workspace.scratch().high_water() as f64 / 1e6);
     Ok(())
 }
