@@ -14,10 +14,7 @@ pub(crate) fn load(args: &Args, options: &LoadOptions) -> Result<Model, Failure>
 
 #[cfg(feature = "embedded-model")]
 fn embedded(options: &LoadOptions) -> Result<Model, Failure> {
-    match Model::has_embedded() {
-        true => Model::embedded_with(options).map_err(Failure::from),
-        false => Err(Failure::usage("no-embedded-model", &[])),
-    }
+    Model::embedded_with(options).map_err(Failure::from)
 }
 
 #[cfg(not(feature = "embedded-model"))]

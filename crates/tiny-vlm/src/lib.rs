@@ -4,23 +4,26 @@
 //! [opened](Model::open) from its folder.
 //!
 //! ```
-//! # use tiny_vlm::{Image, Model, Prompt, RequestOptions};
+//! # #[cfg(feature = "embedded-model")]
 //! # fn main() -> Result<(), tiny_vlm::Error> {
-//! # let Some(model) = tiny_vlm::example_model()? else { return Ok(()) };
-//! # let image = Image::from_rgb8(2, 2, 6, &[200; 12])?;
-//! // let model = Model::embedded()?;
-//! // let image = Image::open("sign.png")?;
-//! let answer = model.ask(&image, "What does the sign say?")?;
+//! use tiny_vlm::{Image, Model, Prompt, RequestOptions};
+//!
+//! let model = Model::embedded()?;
+//! # let red = [200, 30, 30].repeat(64 * 64);
+//! let image = Image::from_rgb8(64, 64, 64 * 3, &red)?; // or Image::open("sign.png")?
+//! let answer = model.ask(&image, "What is this?")?;
 //! println!("{}", answer.text);
 //!
 //! // Or a conversation, piece by piece:
 //! let mut session = model.session();
-//! let prompt = Prompt::new().image(&image).text("What is in the picture?");
+//! let prompt = Prompt::new().image(&image).text("What does it say?");
 //! for piece in session.stream(prompt, &RequestOptions::default())? {
 //!     print!("{}", piece?);
 //! }
 //! # Ok(())
 //! # }
+//! # #[cfg(not(feature = "embedded-model"))]
+//! # fn main() {}
 //! ```
 //!
 //! # Features
@@ -40,13 +43,3 @@ pub use tiny_vlm_runtime::{
     ModelError, ModelInfo, Note, Precision, Profile, Progress, Prompt, Reading, RequestOptions, RequestShape,
     Session, Source, Stop, Stream, System, Thing, Timings, UnknownLang, Usage,
 };
-
-/// The embedded model where this build carries one: what the examples run on.
-#[doc(hidden)]
-pub fn example_model() -> Result<Option<Model>, Error> {
-    #[cfg(feature = "embedded-model")]
-    if Model::has_embedded() {
-        return Model::embedded().map(Some);
-    }
-    Ok(None)
-}

@@ -25,12 +25,6 @@ impl Model {
         Self::from_source(&Source::bytes(CONFIG, TOKENIZER, MODEL), options)
     }
 
-    /// Whether this build carries a model: one from a tree without its files does not.
-    #[cfg(feature = "embedded-model")]
-    pub fn has_embedded() -> bool {
-        !tiny_vlm_nano::MODEL.is_empty()
-    }
-
     /// Loads the model in a folder: `config.json`, the tokenizer, the weights.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
         tiny_vlm_runtime::Model::open(folder).map(Self)

@@ -140,12 +140,12 @@ pub(super) const LABELS: &[Entry] = &[
     (
         "test-simd",
         [
-            "{isa} against scalar",
-            "{isa} frente a escalar",
-            "{isa} contre scalaire",
-            "{isa} gegen skalar",
-            "{isa} と scalar",
-            "{isa} 对比 scalar",
+            "{isa} in {precision} against scalar",
+            "{isa} en {precision} frente a escalar",
+            "{isa} en {precision} contre scalaire",
+            "{isa} in {precision} gegen skalar",
+            "{precision} の {isa} と scalar",
+            "{precision} 的 {isa} 对比 scalar",
         ],
     ),
     (
