@@ -64,7 +64,7 @@ pub enum Profile {
     #[default]
     Balanced,
     /// The reference's behaviour to the last bit that floats allow.
-    Accurate,
+    Accuracy,
 }
 
 /// What a family is loaded with.
