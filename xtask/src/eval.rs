@@ -4,7 +4,7 @@ use crate::shell;
 use crate::workspace::Workspace;
 use anyhow::{Context as _, Result, bail};
 use lexopt::{Arg, Parser, ValueExt as _};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// How Tesseract may look at a picture; the mode that does best over a row counts.
 const TESSERACT_MODES: [&str; 3] = ["3", "6", "7"];
 /// Pictures of a row that Tesseract reads: it takes a second or more for a page.
-const TESSERACT_PICTURES: usize = 40;
+const TESSERACT_PICTURES: usize = 100;
 
 #[derive(Deserialize)]
 struct Table {
@@ -27,6 +27,13 @@ struct Row {
     count: usize,
     measure: String,
     scores: Vec<f64>,
+}
+
+/// What nano said of a picture.
+#[derive(Deserialize)]
+struct Answer {
+    image: String,
+    answer: String,
 }
 
 #[derive(Deserialize)]
@@ -59,20 +66,27 @@ pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
                 .args(["--count", &count]),
         )?;
     }
-    let int8 = answer(workspace, &set, &[])?;
+    std::fs::create_dir_all(&workspace.target)?;
+    let answers = workspace.target.join("eval-answers.jsonl");
+    let file = answers.to_str().context("the target folder's name is not UTF-8")?;
+    let int8 = answer(workspace, &set, &["--answers", file])?;
     let f32 = answer(workspace, &set, &["--model", "training/export", "--precision", "f32"])?;
-    let read_by_tesseract =
-        if shell::find("tesseract").is_some() { tesseract(&set)? } else { BTreeMap::new() };
-    if read_by_tesseract.is_empty() {
-        eprintln!("xtask: no Tesseract to compare with: apt-get install tesseract-ocr");
-    }
+    let read = match shell::find("tesseract") {
+        Some(_) => beside_tesseract(&set, &answers)?,
+        None => {
+            eprintln!("xtask: no Tesseract to compare with: apt-get install tesseract-ocr");
+            BTreeMap::new()
+        }
+    };
     println!(
-        "| row | pictures | int8 | f32 | Tesseract, first {TESSERACT_PICTURES} |\n|---|---:|---:|---:|---:|"
+        "| row | pictures | int8 | f32 | Tesseract beside int8, first {TESSERACT_PICTURES} |\n|---|---:|---:|---:|---:|"
     );
     for (a, b) in int8.rows.iter().zip(&f32.rows) {
         let (Some(int8), Some(f32)) = (a.scores.first(), b.scores.first()) else { continue };
         let what = if a.measure == "right" { "" } else { " (wrong characters)" };
-        let other = read_by_tesseract.get(&a.row).map_or(String::new(), |score| format!("{score:.1} %"));
+        let other = read.get(&a.row).map_or(String::new(), |[tesseract, nano]| {
+            format!("{tesseract:.1} % beside {nano:.1} %")
+        });
         println!("| {}{what} | {} | {int8:.1} % | {f32:.1} % | {other} |", a.row, a.count);
     }
     Ok(())
@@ -89,11 +103,12 @@ fn answer(workspace: &Workspace, set: &Path, arguments: &[&str]) -> Result<Table
     serde_json::from_str(&json).context("cannot read what `tiny-vlm eval --json` says")
 }
 
-/// Tesseract's mean share of wrong characters in each row of print, in percent.
-fn tesseract(set: &Path) -> Result<BTreeMap<String, f64>> {
-    let labels = std::fs::read_to_string(set.join("labels.jsonl"))?;
-    let labels: Vec<Label> =
-        labels.lines().map(serde_json::from_str).collect::<Result<_, _>>().context("labels.jsonl")?;
+/// Character error rates of Tesseract and of nano in each row of print, in percent, over the same pictures.
+fn beside_tesseract(set: &Path, answers: &Path) -> Result<BTreeMap<String, [f64; 2]>> {
+    let labels: Vec<Label> = lines_of(&set.join("labels.jsonl"))?;
+    let answers: Vec<Answer> = lines_of(answers)?;
+    let answers: BTreeMap<&str, &str> =
+        answers.iter().map(|answer| (answer.image.as_str(), answer.answer.as_str())).collect();
     let mut seen = BTreeMap::<String, usize>::new();
     let read = |label: &Label| {
         let count = seen.entry(label.row.clone()).or_default();
@@ -103,10 +118,9 @@ fn tesseract(set: &Path) -> Result<BTreeMap<String, f64>> {
     let labels: Vec<Label> = labels.into_iter().filter(read).collect();
     let jobs: Vec<(&Label, &str)> =
         labels.iter().flat_map(|label| TESSERACT_MODES.map(|mode| (label, mode))).collect();
-    let (next, sums) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<(&str, &str), (f64, usize)>::new()));
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<(&str, &str), usize>::new()));
     let work = || -> Result<()> {
         while let Some(&(label, mode)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let truth = label.answers[0].as_str().unwrap_or_default();
             let output = Command::new("tesseract")
                 .arg(set.join(&label.image))
                 .args(["-", "--psm", mode, "-l", "eng"])
@@ -114,10 +128,8 @@ fn tesseract(set: &Path) -> Result<BTreeMap<String, f64>> {
                 .output()
                 .context("cannot start tesseract")?;
             let read = String::from_utf8_lossy(&output.stdout).trim().replace("\n\n", "\n");
-            let wrong = edits(&read, truth) as f64 / truth.chars().count().max(1) as f64;
-            let Ok(mut sums) = sums.lock() else { bail!("a worker failed") };
-            let entry = sums.entry((&label.row, mode)).or_default();
-            *entry = (entry.0 + wrong, entry.1 + 1);
+            let Ok(mut wrong) = wrong.lock() else { bail!("a worker failed") };
+            *wrong.entry((&label.row, mode)).or_default() += edits(&read, label.truth());
         }
         Ok(())
     };
@@ -126,14 +138,35 @@ fn tesseract(set: &Path) -> Result<BTreeMap<String, f64>> {
         work()?;
         other.join().unwrap_or_else(|_| bail!("a worker failed"))
     })?;
-    let mut best = BTreeMap::new();
-    let Ok(sums) = sums.into_inner() else { bail!("a worker failed") };
-    for ((row, _), (sum, count)) in sums {
-        let mean = 100.0 * sum / count as f64;
-        let entry = best.entry(row.to_owned()).or_insert(mean);
-        *entry = mean.min(*entry);
+    let Ok(wrong) = wrong.into_inner() else { bail!("a worker failed") };
+    let mut rates = BTreeMap::new();
+    for row in seen.keys() {
+        let here = || labels.iter().filter(|label| label.row == *row);
+        let characters: usize = here().map(|label| label.truth().chars().count()).sum();
+        let of_nano = |label: &Label| {
+            edits(answers.get(label.image.as_str()).copied().unwrap_or_default(), label.truth())
+        };
+        let tesseract = TESSERACT_MODES.iter().filter_map(|mode| wrong.get(&(row.as_str(), *mode))).min();
+        if let Some(&tesseract) = tesseract {
+            let nano: usize = here().map(of_nano).sum();
+            let rate = |wrong: usize| 100.0 * wrong as f64 / characters.max(1) as f64;
+            rates.insert(row.clone(), [rate(tesseract), rate(nano)]);
+        }
     }
-    Ok(best)
+    Ok(rates)
+}
+
+impl Label {
+    fn truth(&self) -> &str {
+        self.answers[0].as_str().unwrap_or_default()
+    }
+}
+
+/// The records of a file of JSON lines.
+fn lines_of<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let lines: Result<_, _> = text.lines().map(serde_json::from_str).collect();
+    lines.with_context(|| path.display().to_string())
 }
 
 /// Levenshtein distance in characters.

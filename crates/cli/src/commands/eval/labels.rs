@@ -40,6 +40,17 @@ pub(crate) enum Rule {
     Text(String),
 }
 
+impl Rule {
+    /// What the score counts for in its row: print counts by its characters, so that a row's score is its character
+    /// error rate; all else counts alike.
+    pub(crate) fn weight(&self) -> f64 {
+        match self {
+            Rule::Text(truth) => truth.chars().count().max(1) as f64,
+            _ => 1.0,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Raw {
     image: String,

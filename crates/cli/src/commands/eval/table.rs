@@ -22,7 +22,8 @@ pub(crate) struct Table {
 struct Row {
     row: String,
     count: usize,
-    /// `right`: the share of right answers. `wrong-characters`: the character error rate, of which less is better.
+    /// `right`: the share of right answers. `wrong-characters`: the character error rate, wrong characters of all pictures over
+    /// all characters, of which less is better.
     measure: &'static str,
     /// In percent, one a precision.
     scores: Vec<f64>,
@@ -49,9 +50,13 @@ impl Table {
             }
         }
         let rows = names.into_iter().map(|name| {
+            let weights: Vec<f64> =
+                labels.iter().filter(|label| label.row == name).map(|label| label.rule.weight()).collect();
+            // So that the plain mean of these is the weighted mean of the scores.
+            let even = mean(&weights);
             let of_row = |outcomes: &Vec<Outcome>| -> Vec<f64> {
                 let pairs = labels.iter().zip(outcomes).filter(|(label, _)| label.row == name);
-                pairs.map(|(_, outcome)| 100.0 * outcome.score).collect()
+                pairs.map(|(label, outcome)| 100.0 * outcome.score * label.rule.weight() / even).collect()
             };
             let scores: Vec<Vec<f64>> = outcomes.iter().map(of_row).collect();
             let text = labels.iter().any(|label| label.row == name && matches!(label.rule, Rule::Text(_)));
@@ -128,16 +133,19 @@ mod tests {
         };
         let labels = [
             label("print", Rule::Text("x".into())),
+            label("print", Rule::Text("one two three four".into())),
             label("naming", Rule::Declines),
             label("naming", Rule::Declines),
         ];
         let outcome = |score| Outcome { answer: String::new(), score };
+        // Of 19 characters 9 are wrong, then 10.
         let outcomes =
-            [vec![outcome(0.1), outcome(1.0), outcome(0.0)], vec![outcome(0.2), outcome(0.0), outcome(1.0)]];
+            [[0.0, 0.5, 1.0, 0.0], [1.0, 0.5, 0.0, 1.0]].map(|scores| scores.map(outcome).to_vec());
         let table = Table::new(&labels, &[Precision::F32, Precision::Int8], &outcomes);
         assert_eq!(table.rows[0].row, "print");
         assert_eq!(table.rows[0].measure, "wrong-characters");
-        assert!((table.rows[0].scores[1] - 20.0).abs() < 1e-9);
+        assert!((table.rows[0].scores[0] - 900.0 / 19.0).abs() < 1e-9);
+        assert!((table.rows[0].differences[0].mean - 100.0 / 19.0).abs() < 1e-9);
         assert_eq!(table.rows[1].scores, [50.0, 50.0]);
         assert_eq!((table.rows[1].differences[0].mean, table.rows[1].differences[0].changed), (0.0, 2));
         let text = table.text(Words::new(Lang::En));
