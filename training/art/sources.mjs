@@ -21,6 +21,7 @@ export const SOURCES = [
   { id: "fluent-3d", package: "@lobehub/fluent-emoji-3d", train: true, webp: true },
   { id: "fxemoji", package: "@iconify-json/fxemoji", train: true },
   { id: "emojione", package: "@iconify-json/emojione", train: true },
+  { id: "emojione-v1", package: "@iconify-json/emojione-v1", train: true },
   { id: "streamline", package: "@iconify-json/streamline-emojis", train: true },
   { id: "twemoji", package: "@iconify-json/twemoji", train: false },
   { id: "openmoji", package: "@iconify-json/openmoji", train: false },

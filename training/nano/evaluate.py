@@ -11,17 +11,15 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from . import questions, tokenizer
-from .model import Decoder, Fusion, Lines, Reader, Things, Tower
+from . import export, questions, tokenizer
 from .pipeline import Nano
 from .stage import RUNS
 from .train_reader import edits
-from .words import CHARACTERS
 
 
 def load():
     """nano from the newest checkpoints of its stages."""
-    modules = {"tower": Tower(), "things": Things(), "lines": Lines(), "reader": Reader(len(CHARACTERS)), "fusion": Fusion(), "decoder": Decoder(tokenizer.SIZE)}
+    modules = export.networks()
     for stage in ("reader", "lines", "things", "tower", "answer"):
         if (RUNS / f"{stage}.pt").exists():
             for name, state in torch.load(RUNS / f"{stage}.pt")["modules"].items():
@@ -78,10 +76,11 @@ def main():
         row = rows.setdefault(label["row"], [])
         if len(row) < options.limit:
             answer = nano.ask(Image.open(options.set / label["image"]).convert("RGB"), label["question"])
-            row.append(score(label, answer))
+            weight = len(label["answers"][0]) if label["score"] == "text" else 1
+            row.append((score(label, answer), weight))
             answers.append({"image": label["image"], "answer": answer})
     for row, scores in rows.items():
-        print(f"{row:45} {100 * sum(scores) / max(1, len(scores)):6.1f} %  of {len(scores)}")
+        print(f"{row:45} {100 * sum(s * w for s, w in scores) / max(1, sum(w for _, w in scores)):6.1f} %  of {len(scores)}")
     if options.answers:
         options.answers.write_text("".join(json.dumps(a, ensure_ascii=False) + "\n" for a in answers), encoding="utf-8")
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file, save_file
 
-from . import model, pipeline
+from . import model, pipeline, things
 from .words import CHARACTERS
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ VOCABULARY = 1536
 
 def networks(vocabulary=VOCABULARY):
     return {"tower": model.Tower(), "things": model.Things(), "lines": model.Lines(), "reader": model.Reader(len(CHARACTERS)),
-            "fusion": model.Fusion(), "decoder": model.Decoder(vocabulary)}
+            "fusion": model.Fusion(things.CLASSES, len(things.COLOURS)), "decoder": model.Decoder(vocabulary)}
 
 
 def fold(conv):
@@ -149,8 +149,9 @@ def config(found, special):
         "reader": {
             "widths": [out(f"reader.{name}") for name in ("stem.0", "stem.1", "down1", "down2", "collapse")],
             "depths": [depth("reader.stage1."), depth("reader.stage2."), 1], "blocks": 2, **block("reader", "blocks.0"),
-            "strip": model.STRIP, "legible": pipeline.LEGIBLE, "characters": CHARACTERS,
+            "strip": model.STRIP, "legible": pipeline.LEGIBLE, "brief": pipeline.BRIEF, "sure": pipeline.SURE, "characters": CHARACTERS,
         },
+        "fusion": {"labels": out("fusion.label"), "colours": out("fusion.colour")},
         "decoder": {
             "vocab_size": out("decoder.embed"), "hidden_size": int(dim), "num_hidden_layers": depth_of_decoder(found),
             "num_attention_heads": int(dim) // 32, "num_key_value_heads": int(dim) // 32, "head_dim": 32, "intermediate_size": ffn,

@@ -17,13 +17,14 @@ NEEDED = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;
 NOT_LATIN = ("symbol", "dingbat", "ornament", "emoji", "math", "initials", "lirana", "glagolitic", "webding", "font awesome",
              "levien", "cuneiform", "circos", "glyph", "mutt", "entypo", "music", "braille", "sixtyfour convergence",
              "unicode bmp fallback", "d050000l", "standard symbols", "opensymbol", "redacted", "barcode", "keyboard", "keyfont", "binary",
-             " brk")
-DISPLAY = ("Lobster", "Bebas", "Cherry Bomb", "Rampart", "Reggae", "StayPuft", "Cabin", "Leckerli", "Smiley", "Museum", "Radis", "Solide", "Le Murmure",
-           "Millimetre", "Fantasma", "Engadget", "C-64", "Atari", "[F500]", "Havana", "Joscelyn", "Junkyard", "Penguin", "Persuasion", "Triod", "Stick",
-           "RocknRoll", "Oldania", "Romande ADF Style", "Irianis ADF Style", "Spleen", "Caliban", "Campania", "Aerial", "Tomson", "Cupola", "Veranda")
+             " brk",
+             # Capitals, small or not, in the place of small letters: the case of what is printed cannot be told.
+             "bebas neue", "[f500]", "titling", "smallcaps", "roman caps", "irianis adf style", "romande adf style", "because we", "unifur")
+DISPLAY = ("Lobster", "Cherry Bomb", "Rampart", "Reggae", "StayPuft", "Cabin", "Leckerli", "Smiley", "Museum", "Radis", "Solide", "Le Murmure",
+           "Millimetre", "Fantasma", "Engadget", "C-64", "Atari", "Havana", "Joscelyn", "Junkyard", "Penguin", "Persuasion", "Triod", "Stick",
+           "RocknRoll", "Oldania", "Spleen", "Caliban", "Campania", "Aerial", "Tomson", "Cupola", "Veranda")
 HANDWRITING = ("Breip", "Dancing", "DkgHandwriting", "Domestic", "Ecolier", "Humor", "Isabella", "Johnny", "Kristi", "Mad's", "Rufscript", "Seto", "Summersby",
-               "Klee", "Yusei", "Steve", "Z003", "Chancery", "Delphine", "El Abogado", "Kaushan", "Romande ADF Script", "femkeklaver", "TeX Gyre Chorus",
-               "Because We")
+               "Klee", "Yusei", "Steve", "Z003", "Chancery", "Delphine", "El Abogado", "Kaushan", "Romande ADF Script", "femkeklaver", "TeX Gyre Chorus")
 CACHE = Path(__file__).parent.parent / "cache" / "fonts.json"
 
 

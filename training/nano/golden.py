@@ -138,9 +138,7 @@ def trace(nano, name, image, stages, limit):
     stages.add(f"{name}.positions", t["positions"])
     stages.add(f"{name}.memory", seen.memory[0])
     grey, found, levels = image.convert("L"), [], []
-    for level in pipeline.LEVELS:
-        if level > max(2 * max(width, height), pipeline.LEVELS[1]):
-            continue
+    for level in pipeline.levels(width, height):
         size = pipeline.level_size(width, height, level)
         small = np.asarray(grey.resize(size, Image.BILINEAR))
         out = nano.lines(torch.from_numpy(small.astype(np.float32) / 255)[None, None])[0]
@@ -149,7 +147,7 @@ def trace(nano, name, image, stages, limit):
         levels.append({"level": level, "size": list(size), "bytes": int(small.astype(np.int64).sum()), "lines": as_lines(here)})
         found += here
     pyramid, strips = [np.asarray(grey)], []
-    for i, line in enumerate(pipeline.merge_levels(found)):
+    for i, line in enumerate(pipeline.surest_lines(found)):
         strip = pipeline.cut_strip(pyramid, line.quad)
         logits = nano.reader(torch.from_numpy(pipeline.normalise(strip))[None, None])[0]
         text, confidence = pipeline.transcribe(logits)
@@ -218,7 +216,7 @@ def geometry():
         size = rng.randint(20, 900), rng.randint(20, 900)
         found = pipeline.find_lines(torch.from_numpy(out), *size)
         cases["find"].append({"size": size, "shape": [rows, columns], "out": [round(float(v), 9) for v in np.moveaxis(out, 0, -1).ravel()],
-                              "lines": as_lines(found), "kept": [next(i for i, l in enumerate(found) if l is k) for k in pipeline.merge_levels(found)]})
+                              "lines": as_lines(found), "kept": pipeline.merge_levels([l.quad for l in found], [l.score for l in found])})
     for _ in range(4):
         size = rng.randint(3, 12)
         out = np.concatenate([generator.normal(-1.5, 1.5, (1, size, size)), generator.normal(0.8, 0.6, (2, size, size)), generator.normal(0, 0.4, (2, size, size))]).astype(np.float32)

@@ -51,14 +51,16 @@ def gaps(spans):
 def reading_order(quads):
     """Indices of lines as a person reads them: columns left to right where the page has columns, else top to bottom.
 
-    A recursive cut (Nagy and Seth, 1984) over the lines' middles: columns are parted by a gap wider than a line is
-    high that has two lines or more on either side; otherwise the page is parted at its widest horizontal gap.
+    A recursive cut (Nagy and Seth, 1984) over the lines' middles: columns are parted by a gap wider than half a line
+    is high that has two lines or more on either side; otherwise the page is parted at its widest horizontal gap.
     """
     boxes = []
     for quad in quads:
         quad = np.asarray(quad, np.float64)
-        inset = 0.2 * (quad[3] - quad[0] + quad[2] - quad[1])[1] / 2  # neighbouring strips overlap a little
-        boxes.append((quad[:, 0].min(), quad[:, 1].min() + inset, quad[:, 0].max(), quad[:, 1].max() - inset))
+        left, right = quad[:, 0].min(), quad[:, 0].max()
+        inset = 0.2 * (quad[3] - quad[0] + quad[2] - quad[1])[1] / 2  # a strip reaches a little beyond its print
+        aside = min(2 * inset, 0.25 * (right - left))
+        boxes.append((left + aside, quad[:, 1].min() + inset, right - aside, quad[:, 1].max() - inset))
     heights = sorted(b[3] - b[1] for b in boxes)
     line_height = heights[len(heights) // 2] if heights else 0.0
 
@@ -68,7 +70,7 @@ def reading_order(quads):
         for start, end in gaps([(boxes[i][0], boxes[i][2]) for i in items]):
             left = [i for i in items if boxes[i][2] <= start]
             right = [i for i in items if boxes[i][0] >= end]
-            if end - start > line_height and len(left) >= 2 and len(right) >= 2:
+            if end - start > 0.5 * line_height and len(left) >= 2 and len(right) >= 2:
                 return order(left) + order(right)
         cuts = gaps([(boxes[i][1], boxes[i][3]) for i in items])
         if cuts:

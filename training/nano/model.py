@@ -45,6 +45,14 @@ class Residual(Conv):
         return x + super().forward(x)
 
 
+def attend(q, k, v, mask=None):
+    """softmax(q kT / sqrt(d)) v, written out: for sequences this short PyTorch's fused kernel is slower, backwards above all."""
+    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -1e9)
+    return torch.softmax(scores, -1) @ v
+
+
 class Attention(nn.Module):
     """Self-attention without a mask, heads of 32."""
 
@@ -57,7 +65,7 @@ class Attention(nn.Module):
     def forward(self, x):
         b, n, d = x.shape
         q, k, v = self.qkv(x).view(b, n, 3, self.heads, 32).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v)
+        y = attend(q, k, v)
         return self.proj(y.transpose(1, 2).reshape(b, n, d))
 
 
@@ -107,7 +115,8 @@ class Things(nn.Module):
     """Where things are, at a glance: RGB [b, 3, h, w] in 0..1 to [b, 5, h/8, w/8].
 
     The channels are centre logit, log width, log height, dx, dy: width and height in cells of stride 8, dx and
-    dy from the cell's middle in cells (Zhou et al., Objects as Points, 2019). It names nothing.
+    dy from the cell's middle in cells (Zhou et al., Objects as Points, 2019). It names nothing. The picture is GLANCE
+    pixels square: what attends to the whole of it knows places by heart.
     """
 
     def __init__(self):
@@ -118,6 +127,7 @@ class Things(nn.Module):
         self.stage2 = Residual(48)
         self.down2 = Conv(48, 96, 3, 2)
         self.stage3 = Residual(96)
+        self.position = nn.Parameter(torch.zeros((GLANCE // 16) ** 2, 96))
         self.block = Block(96)
         self.norm = nn.LayerNorm(96)
         self.lateral = nn.Conv2d(48, 48, 1)
@@ -132,7 +142,7 @@ class Things(nn.Module):
         s8 = self.stage2(self.down1(self.stage1(self.stem(x))))
         y = self.stage3(self.down2(s8))
         b, c, h, w = y.shape
-        y = self.norm(self.block(y.flatten(2).transpose(1, 2))).transpose(1, 2).reshape(b, c, h, w)
+        y = self.norm(self.block(y.flatten(2).transpose(1, 2) + self.position)).transpose(1, 2).reshape(b, c, h, w)
         up = F.interpolate(self.top(y), scale_factor=2.0, mode="nearest")
         return self.out(self.mix(self.lateral(s8) + up))
 
@@ -233,16 +243,31 @@ class DecoderLayer(nn.Module):
     def forward(self, x, memory, memory_mask):
         merge = lambda y: y.transpose(1, 2).flatten(2)
         positions = torch.arange(x.shape[1])
+        causal = positions[:, None] >= positions
         y = self.self_norm(x)
         q, k, v = self.split(self.q_proj(y)), self.split(self.k_proj(y)), self.split(self.v_proj(y))
-        y = F.scaled_dot_product_attention(rotate(q, positions), rotate(k, positions), v, is_causal=True)
+        y = attend(rotate(q, positions), rotate(k, positions), v, causal)
         x = x + self.o_proj(merge(y))
         q = self.split(self.cross_q(self.cross_norm(x)))
         k, v = self.split(self.cross_k(memory)), self.split(self.cross_v(memory))
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=memory_mask)
+        y = attend(q, k, v, memory_mask)
         x = x + self.cross_o(merge(y))
         y = self.ffn_norm(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))
+
+
+class Codebook(nn.Linear):
+    """A soft look-up: a vector becomes the mean of the rows, each weighed by how likely the vector is of its class.
+
+    The rows are those of a classifier, which the tower was trained with; here they are kept as they are.
+    """
+
+    def __init__(self, dim, classes):
+        super().__init__(dim, classes)
+        self.requires_grad_(False)
+
+    def forward(self, x):
+        return torch.softmax(super().forward(x), -1) @ self.weight
 
 
 class Fusion(nn.Module):
@@ -251,8 +276,11 @@ class Fusion(nn.Module):
     The first token says whether there is print on the page.
     """
 
-    def __init__(self, dim=192):
+    def __init__(self, classes, colours, dim=192):
         super().__init__()
+        self.label = Codebook(Tower.DIM, classes)
+        self.colour = Codebook(Tower.DIM, colours)
+        self.gain = nn.Parameter(torch.tensor([16.0, 4.0]))  # how much the label and the colour count; glimpses are long vectors
         self.glimpse = nn.Linear(Tower.DIM, dim)
         self.position = nn.Linear(8, dim)
         self.order = nn.Parameter(torch.randn(MAX_THINGS, dim) * 0.5)
@@ -260,7 +288,8 @@ class Fusion(nn.Module):
 
     def forward(self, glimpses, positions, has_print):
         n = glimpses.shape[1]
-        things = self.glimpse(glimpses) + self.position(positions) + self.order[:n]
+        known = self.gain[0] * self.label(glimpses) + self.gain[1] * self.colour(glimpses)
+        things = self.glimpse(glimpses) + known + self.position(positions) + self.order[:n]
         return torch.cat([self.page[has_print][:, None], things], 1)
 
 
@@ -273,7 +302,7 @@ def position_features(cx, cy, w, h):
 class Decoder(nn.Module):
     """Token ids [b, n] and memory [b, m, 192] to logits [b, n, vocabulary]; the embedding is the head."""
 
-    def __init__(self, vocabulary, dim=192, layers=4, ffn=320):
+    def __init__(self, vocabulary, dim=192, layers=4, ffn=288):
         super().__init__()
         self.embed = nn.Embedding(vocabulary, dim)
         nn.init.normal_(self.embed.weight, std=0.05)
@@ -281,12 +310,14 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList([DecoderLayer(dim, ffn) for _ in range(layers)])
         self.norm = RmsNorm(dim)
 
-    def forward(self, ids, memory, memory_mask):
+    def forward(self, ids, memory, memory_mask, at=None):
+        """`at` chooses the positions [b, n] whose logits are wanted, [k, vocabulary]."""
         memory = self.memory_norm(memory)
         mask = memory_mask[:, None, None, :]
         x = self.embed(ids)
         for layer in self.layers:
             x = layer(x, memory, mask)
+        x = x if at is None else x[at]
         return self.norm(x) @ self.embed.weight.T
 
 
@@ -295,7 +326,7 @@ def parameters(module):
 
 
 if __name__ == "__main__":
-    parts = {"tower": Tower(), "things": Things(), "lines": Lines(), "reader": Reader(230), "fusion": Fusion(), "decoder": Decoder(1536)}
+    parts = {"tower": Tower(), "things": Things(), "lines": Lines(), "reader": Reader(230), "fusion": Fusion(473, 11), "decoder": Decoder(1536)}
     for name, module in parts.items():
         print(f"{name:8} {parameters(module):9,}")
     print(f"{'all':8} {sum(map(parameters, parts.values())):9,}")

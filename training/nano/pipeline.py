@@ -15,15 +15,18 @@ from . import model
 from .layout import reading_order, overlap
 from .words import CHARACTERS
 
-HEAT = 0.3  # least centre probability of a thing
-OVERLAP = 0.3  # boxes that share more than this are one thing
+HEAT = 0.4  # least centre probability of a thing
+OVERLAP = 0.5  # boxes that share more than this of the smaller one are one thing
 GROW = 1.2  # a glimpse's side over the longer side of its thing
 LEVELS = (112, 288, 704, 1760)  # longer sides at which lines are looked for
+ENLARGE = 2.5  # the most that a picture grows for a level
 CORE = 0.4  # least probability of a line's core
 CAP_RANGE = (6.0, 48.0)  # cap heights, in pixels of a level, that a level may report
 BOX_ABOVE, BOX_BELOW, BOX_ENDS = 0.3, 0.35, 0.35  # of a strip around the cap band, in cap heights
-MOST_LINES = 1000  # of a picture; each costs a run of the reader
-LEGIBLE = 0.6  # least mean probability of a line's characters
+MOST_LINES = 1000  # of a picture, at all levels; each costs a run of the reader
+LEGIBLE = 0.6  # least mean probability of the characters of a long line
+BRIEF = 0.4  # more than that by this over their number: what is no print is often read as one or two characters
+SURE = 0.97  # but no more than this
 
 
 @dataclass
@@ -53,30 +56,38 @@ def as_tensor(image):
 
 
 def peaks(out):
-    """Things in the finder's output [5, 20, 20], most certain first: at most MAX_THINGS, none overlapping."""
+    """Things in the finder's output [5, 20, 20]: at most MAX_THINGS, none overlapping another.
+
+    Of those that overlap the one with the largest product of probability and mean side stays: a part of a thing may well
+    be more certain than the whole.
+    """
     heat = torch.sigmoid(out[0])
     best = torch.nn.functional.max_pool2d(heat[None, None], 3, 1, 1)[0, 0]
     size = out.shape[1]
-    rows, columns = torch.where((heat >= best) & (heat >= HEAT))
-    found = []
-    for row, column in sorted(zip(rows.tolist(), columns.tolist()), key=lambda rc: (-heat[rc].item(), rc)):
+    candidates = []
+    for row, column in torch.nonzero((heat >= best) & (heat >= HEAT)).tolist():
         log_w, log_h, dx, dy = out[1:, row, column].tolist()
         cx, cy = (column + 0.5 + dx) / size, (row + 0.5 + dy) / size
         w, h = math.exp(min(log_w, 4.0)) / size, math.exp(min(log_h, 4.0)) / size
         box = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
-        if all(box_overlap(box, t.box) <= OVERLAP for t in found):
-            found.append(Thing(heat[row, column].item(), box))
+        inside = [min(max(side, 0.0), 1.0) for side in box]
+        mean_side = math.sqrt((inside[2] - inside[0]) * (inside[3] - inside[1]))
+        candidates.append((heat[row, column].item() * mean_side, Thing(heat[row, column].item(), box)))
+    found = []
+    for _, thing in sorted(candidates, key=lambda c: -c[0]):
+        if all(box_overlap(thing.box, t.box) <= OVERLAP for t in found):
+            found.append(thing)
         if len(found) == model.MAX_THINGS:
             break
     return sorted(found, key=lambda t: (t.box[0] + t.box[2], t.box[1] + t.box[3]))
 
 
 def box_overlap(a, b):
-    """Intersection over union."""
+    """The area that two boxes share over the smaller one's."""
     w, h = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     if w <= 0 or h <= 0:
         return 0.0
-    return w * h / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h)
+    return w * h / min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))
 
 
 def glimpse_box(box, width, height):
@@ -155,13 +166,26 @@ def find_lines(out, width, height):
     return found
 
 
-def merge_levels(lines):
-    """Keeps the most certain of lines that cover each other, MOST_LINES at most."""
+def surest_lines(lines):
+    """Lines of all levels, the most certain first; they may cover each other."""
+    return sorted(lines, key=lambda l: (-l.score, l.quad[0, 1], l.quad[0, 0]))[:MOST_LINES]
+
+
+def merge_levels(quads, scores):
+    """Indices of the lines to keep: of those that cover each other, the one with the highest score, highest first.
+
+    Scores nearer than a thousandth are the same, and the earlier line is kept.
+    """
     kept = []
-    for line in sorted(lines, key=lambda l: (-l.score, l.quad[0, 1], l.quad[0, 0])):
-        if len(kept) < MOST_LINES and all(overlap(line.quad, k.quad) < 0.4 for k in kept):
-            kept.append(line)
+    for i in sorted(range(len(quads)), key=lambda i: -math.floor(1000 * scores[i] + 0.5)):
+        if all(overlap(quads[i], quads[k]) < 0.4 for k in kept):
+            kept.append(i)
     return kept
+
+
+def levels(width, height):
+    """Longer sides at which a picture is looked at: the first two always, larger ones where it grows by ENLARGE at most."""
+    return [level for level in LEVELS if level <= max(ENLARGE * max(width, height), LEVELS[1])]
 
 
 def halve(grey):
@@ -244,19 +268,18 @@ class Nano:
         width, height = image.size
         grey = image.convert("L")
         found = []
-        for level in LEVELS:
-            if level > max(2 * max(width, height), LEVELS[1]):
-                continue
+        for level in levels(width, height):
             small = grey.resize(level_size(width, height, level), Image.BILINEAR)
             out = self.lines(torch.from_numpy(np.asarray(small, np.float32) / 255)[None, None])[0]
             found += find_lines(out, width, height)
         pyramid, legible = [np.asarray(grey)], []
-        for line in merge_levels(found):
+        for line in surest_lines(found):
             strip = cut_strip(pyramid, line.quad)
             line.text, line.confidence = transcribe(self.reader(torch.from_numpy(normalise(strip))[None, None])[0])
-            if line.text and line.confidence >= LEGIBLE:
+            if line.text and line.confidence >= min(LEGIBLE + BRIEF / len(line.text), SURE):
                 legible.append(line)
-        return [legible[i] for i in reading_order([l.quad for l in legible])]
+        kept = [legible[i] for i in merge_levels([l.quad for l in legible], [l.confidence for l in legible])]
+        return [kept[i] for i in reading_order([l.quad for l in kept])]
 
     @torch.no_grad()
     def ask(self, image, question, limit=120, seen=None):

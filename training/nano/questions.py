@@ -15,7 +15,7 @@ HERE = Path(__file__).parent.parent
 WORDS = things.QUESTIONS
 PARAPHRASES = json.loads((HERE / "paraphrases.json").read_text())
 LANGUAGES = ("en", "es", "fr", "de", "ja", "zh")
-KINDS = {"what": 30, "what_is_at": 12, "where": 14, "how_many_of": 11, "how_many": 9, "colour": 8, "is_there": 12, "read": 4}
+KINDS = {"what": 18, "what_is_at": 11, "where": 20, "how_many_of": 13, "how_many": 6, "colour": 12, "is_there": 16, "read": 4}
 READ = "<read>"
 MIDDLE = 0.17  # within this of the middle, as a fraction of the picture, a thing is in the middle
 

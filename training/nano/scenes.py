@@ -218,9 +218,9 @@ def write(rng, canvas, held_out=False, area=None, size=None, angle=None, text=No
     return Print(line.text, quad, held_out)
 
 
-def crop(rng, side, split="train"):
-    """One thing as a glimpse shows it: (u8 RGB [side, side, 3], class, colour)."""
-    if split == "train" and rng.random() < 0.03:
+def crop(rng, side, split="train", plain=False):
+    """One thing as a glimpse shows it: (u8 RGB [side, side, 3], class, colour). `plain` leaves the drawing as it is."""
+    if split == "train" and not plain and rng.random() < 0.05:
         return nothing(rng, side), things.UNTAUGHT, -1
     density = rng.uniform(0.42, 1.35)
     n = int(side * density)
@@ -230,8 +230,8 @@ def crop(rng, side, split="train"):
     if rng.random() < 0.3:  # a neighbour shows at an edge
         angle = rng.uniform(0, 2 * np.pi)
         put(rng, canvas, n / 2 + 0.8 * n * np.cos(angle), n / 2 + 0.8 * n * np.sin(angle), n * fill * rng.uniform(0.6, 1), split)
-    thing = put(rng, canvas, cx, cy, n * fill, split, chosen=choose(rng, canvas, cx, cy, n * fill, split))
-    if rng.random() < 0.1:  # something in front of a part of it
+    thing = put(rng, canvas, cx, cy, n * fill, split, plain, choose(rng, canvas, cx, cy, n * fill, split))
+    if not plain and rng.random() < 0.1:  # something in front of a part of it
         at = rng.choice(((0, rng.random()), (1, rng.random()), (rng.random(), 1)))
         cv2.circle(canvas, (int(at[0] * n), int(at[1] * n)), int(n * rng.uniform(0.1, 0.3)), tuple(float(c) for c in colour(rng)), -1)
     image = finish(rng, canvas)
@@ -239,9 +239,21 @@ def crop(rng, side, split="train"):
     return image, thing.label if thing else things.UNTAUGHT, thing.colour if thing else -1
 
 
+def noise(rng, h, w):
+    """Noise f32 [h, w, 3]: independent pixels or soft blobs of some size, grey or coloured, weak or strong."""
+    generator = np.random.default_rng(rng.getrandbits(32))
+    grain = rng.choice((1, 1, 2, 4, 8, 16))
+    shape = (-(-h // grain), -(-w // grain), rng.choice((1, 3)))
+    made = generator.uniform(0, 255, shape) if rng.random() < 0.5 else 128 + rng.uniform(20, 70) * generator.standard_normal(shape)
+    made = made.astype(np.float32).repeat(3 // shape[2], 2)
+    return np.clip(cv2.resize(made, (w, h), interpolation=rng.choice((cv2.INTER_NEAREST, cv2.INTER_CUBIC))), 0, 255)
+
+
 def nothing(rng, side, split="train"):
     """A picture of nothing taught: a photograph, noise or a bare backdrop."""
-    canvas = backdrop(rng, side, side, split, photo=rng.random() < 0.7)
+    if rng.random() < 0.2:
+        return finish(rng, noise(rng, side, side))
+    canvas = backdrop(rng, side, side, split, photo=rng.random() < 0.8)
     return finish(rng, np.ascontiguousarray(canvas))
 
 
@@ -251,10 +263,10 @@ def scene(rng, side=224, split="train", print_chance=0.3, count=None, held_out=F
     canvas = np.ascontiguousarray(backdrop(rng, h, w, split))
     result = Scene(canvas)
     if count is None:
-        count = rng.choices(range(10), (10, 30, 18, 14, 8, 6, 5, 4, 3, 2))[0]
+        count = rng.choices(range(10), (16, 36, 18, 14, 8, 6, 5, 4, 3, 2))[0]
     if count == 0:
         result.photo = rng.random() < 0.7
-        canvas = np.ascontiguousarray(backdrop(rng, h, w, split, photo=result.photo))
+        canvas = np.ascontiguousarray(noise(rng, h, w) if rng.random() < 0.15 else backdrop(rng, h, w, split, photo=result.photo))
     repeated = None
     if count > 1 and rng.random() < 0.35:
         repeated = things.pick(rng, split)

@@ -11,6 +11,18 @@ import torch
 RUNS = Path(__file__).parent.parent / "runs"
 
 
+def replayed(rng, make, batch, shelf):
+    """Batches without end: a third of each is made now, the others come back from a shelf of the latest made."""
+    kept = []
+    while True:
+        fresh = batch if len(kept) < shelf // 4 else -(-batch // 3)
+        made = [make() for _ in range(fresh)]
+        yield made + rng.choices(kept, k=batch - fresh) if fresh < batch else made
+        kept += made
+        if len(kept) > shelf:
+            del kept[:shelf // 8]
+
+
 class Stage:
     """Trains modules for a number of minutes; the learning rate follows the time spent, over all resumptions."""
 
@@ -26,7 +38,8 @@ class Stage:
         weights, rest = [], []
         for module in modules.values():
             for p in module.parameters():
-                (weights if p.ndim > 1 else rest).append(p)
+                if p.requires_grad:
+                    (weights if p.ndim > 1 else rest).append(p)
         groups = [{"params": weights, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(groups, lr=self.options.rate, betas=(0.9, 0.98))
         self.spent, self.step, self.seen = 0.0, 0, 0
@@ -59,7 +72,7 @@ class Stage:
         self.optimizer.zero_grad(set_to_none=True)
         objective.backward()
         for module in self.modules.values():
-            torch.nn.utils.clip_grad_norm_(module.parameters(), 2.0)
+            torch.nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], 2.0)
         self.optimizer.step()
         self.step += 1
         self.seen += samples

@@ -121,11 +121,38 @@ def sketch(image):
     return out
 
 
+def ink(image):
+    """A drawing in flat colours with dark lines between them and around it, as one would fill in a line drawing."""
+    lines = sketch(image)[..., :3]
+    flat = cv2.medianBlur(np.ascontiguousarray(image[..., :3]), 7)
+    image[..., :3] = (flat.astype(np.uint16) * lines // 255).astype(np.uint8)
+    outline(image, (0, 0, 0), 2)
+    return image
+
+
+def warp(rng, image):
+    """The same drawing in other proportions: its pixels moved by up to a tenth of its side, smoothly."""
+    side = image.shape[0]
+    generator = np.random.default_rng(rng.getrandbits(32))
+    moves = generator.standard_normal((2, 4, 4), dtype=np.float32) * side * rng.uniform(0.01, 0.05)
+    fields = [cv2.resize(m, (side, side), interpolation=cv2.INTER_CUBIC) for m in moves]
+    ys, xs = np.mgrid[0:side, 0:side].astype(np.float32)
+    premultiplied = image.astype(np.float32)
+    premultiplied[..., :3] *= premultiplied[..., 3:] / 255
+    moved = cv2.remap(premultiplied, xs + fields[0], ys + fields[1], cv2.INTER_LINEAR)
+    moved[..., :3] *= 255 / np.maximum(moved[..., 3:], 1)
+    return np.clip(moved, 0, 255).astype(np.uint8)
+
+
 def restyle(rng, image):
-    """A drawing as another hand would have coloured it."""
+    """A drawing as another hand would have drawn and coloured it."""
+    if rng.random() < 0.5:
+        image = warp(rng, image)
     roll = rng.random()
-    if roll < 0.50:
+    if roll < 0.38:
         pass
+    elif roll < 0.52:
+        image = ink(image)
     elif roll < 0.58:
         image[..., :3] = cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)[..., None]
     elif roll < 0.66:
@@ -136,7 +163,7 @@ def restyle(rng, image):
         image = sketch(image)
     elif roll < 0.90:
         hsv = cv2.cvtColor(np.ascontiguousarray(image[..., :3]), cv2.COLOR_RGB2HSV).astype(np.int16)
-        hsv[..., 0] = (hsv[..., 0] + rng.randint(-10, 10)) % 180
+        hsv[..., 0] = (hsv[..., 0] + rng.choice((rng.randint(-10, 10), rng.randint(-10, 10), rng.randint(-90, 90)))) % 180
         hsv[..., 1] = np.clip(hsv[..., 1] * rng.uniform(0.4, 1.5), 0, 255)
         hsv[..., 2] = np.clip(hsv[..., 2] * rng.uniform(0.6, 1.25), 0, 255)
         image[..., :3] = cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2RGB)

@@ -17,24 +17,26 @@ from .stage import RUNS, Stage
 from .train_tower import as_input
 
 BANK = RUNS / "bank.pt"
-BANK_SIZE = 36_000
+BANK_SIZE = 60_000
 
 
-def tower():
+def trained_tower():
+    """The tower, and the heads it was trained with."""
+    state = torch.load(RUNS / "tower.pt")["modules"]
     net = Tower().to(memory_format=torch.channels_last)
-    net.load_state_dict(torch.load(RUNS / "tower.pt")["modules"]["tower"])
-    return net.eval()
+    net.load_state_dict(state["tower"])
+    return net.eval(), state["naming"]
 
 
 @torch.no_grad()
 def build_bank(count, seed=0, split="train", batch=64):
     """Glimpse vectors of random things, with classes and colours; nothing at all counts as untaught."""
-    net, rng = tower(), random.Random(seed)
+    (net, _), rng = trained_tower(), random.Random(seed)
     vectors, labels, colours = [], [], []
     while sum(map(len, vectors)) < count:
         made = []
         for _ in range(batch):
-            made.append((scenes.nothing(rng, GLIMPSE, split), things.UNTAUGHT, -1) if rng.random() < 0.04 else scenes.crop(rng, GLIMPSE, split))
+            made.append((scenes.nothing(rng, GLIMPSE, split), things.UNTAUGHT, -1) if rng.random() < 0.04 else scenes.crop(rng, GLIMPSE, split, plain=rng.random() < 0.5))
         vectors.append(net.glimpse(as_input(torch.from_numpy(np.stack([m[0] for m in made])))))
         labels += [m[1] for m in made]
         colours += [m[2] for m in made]
@@ -65,7 +67,7 @@ class Bank:
 
 def compose(rng, bank):
     """A made-up scene: facts, vectors and boxes, left to right, and whether there is print."""
-    count = rng.choices(range(10), (7, 30, 20, 15, 9, 6, 5, 4, 2, 2))[0]
+    count = rng.choices(range(10), (7, 32, 26, 18, 8, 4, 2, 1, 1, 1))[0]
     spots = scenes.positions(rng, count, "free")
     repeated = bank.pick(rng) if rng.random() < 0.4 else None
     chosen = []
@@ -126,8 +128,11 @@ def collate(batch):
 
 
 def main():
-    fusion, decoder = Fusion(), Decoder(tokenizer.SIZE)
+    fusion, decoder = Fusion(things.CLASSES, len(things.COLOURS)), Decoder(tokenizer.SIZE)
     stage = Stage("answer", {"fusion": fusion, "decoder": decoder}, rate=3e-3, decay=0.02)
+    heads = trained_tower()[1]
+    for name in ("label", "colour"):
+        getattr(fusion, name).load_state_dict({key: heads[f"{name}.{key}"] for key in ("weight", "bias")})
     done = RUNS / "tower.done.pt"
     if not BANK.exists() or (done.exists() and done.stat().st_mtime > BANK.stat().st_mtime):
         print("building the bank", flush=True)
@@ -137,11 +142,12 @@ def main():
     batches = iter(torch.utils.data.DataLoader(Dialogues(stage.step + 1), batch_size=None, num_workers=1, prefetch_factor=8))
     while stage.running():
         ids, target, vectors, features, mask, has_print = next(batches)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = decoder(ids, fusion(vectors, features, has_print), mask)
         at = target >= 0
-        logits = logits[at].float()
-        loss = F.cross_entropy(logits, target[at], label_smoothing=0.02)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = decoder(ids, fusion(vectors, features, has_print), mask, at).float()
+        # An answer counts by the square root of its length; by its length, captions would be nearly all that is learned.
+        weight = at.sum(1, keepdim=True).float().pow(-0.5).expand_as(target)[at]
+        loss = (F.cross_entropy(logits, target[at], label_smoothing=0.02, reduction="none") * weight).sum() / weight.sum()
         right = (logits.argmax(-1) == target[at]).float().mean()
         stage.update(loss, len(ids), loss=loss, right=right)
     torch.save({k: m.state_dict() for k, m in stage.modules.items()}, RUNS / "answer.done.pt")

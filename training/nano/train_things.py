@@ -7,7 +7,7 @@ import torch
 
 from . import scenes
 from .model import GLANCE, Things
-from .stage import RUNS, Stage
+from .stage import RUNS, Stage, replayed
 from .train_tower import as_input
 
 CELLS = GLANCE // 8
@@ -22,14 +22,21 @@ class Scenes(torch.utils.data.IterableDataset):
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed * 1000 + 53 + (info.id if info else 0))
-        while True:
-            made = [scenes.scene(rng, GLANCE) for _ in range(self.batch)]
-            heat, boxes = zip(*(targets(s) for s in made))
-            yield torch.from_numpy(np.stack([s.image for s in made])), torch.from_numpy(np.stack(heat)), boxes
+
+        def make():
+            scene = scenes.scene(rng, GLANCE)
+            return scene.image, *targets(scene)
+
+        for made in replayed(rng, make, self.batch, 6_000):
+            images, heat, boxes = zip(*made)
+            yield torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(heat)), boxes
 
 
 def targets(scene):
-    """A scene's centre heatmap [20, 20] and its boxes as (row, column, log w, log h, dx, dy)."""
+    """A scene's centre heatmap [20, 20], and (row, column, log w, log h, dx, dy) for the cells that must know a box.
+
+    Those are the cells near its centre, as a peak may lie beside it.
+    """
     heat, found = np.zeros((CELLS, CELLS), np.float32), []
     rows, columns = np.mgrid[0:CELLS, 0:CELLS]
     for thing in scene.things:
@@ -39,7 +46,10 @@ def targets(scene):
         spread = np.clip(0.09 * (w + h) / 2, 0.35, 1.6)
         heat = np.maximum(heat, np.exp(-((columns - column) ** 2 + (rows - row) ** 2) / (2 * spread * spread)))
         heat[row, column] = 1
-        found.append((row, column, np.log(w), np.log(h), cx - column - 0.5, cy - row - 0.5))
+        for r in range(max(row - 1, 0), min(row + 2, CELLS)):
+            for c in range(max(column - 1, 0), min(column + 2, CELLS)):
+                if (r, c) == (row, column) or (abs(r - cy + 0.5) < 0.2 * h and abs(c - cx + 0.5) < 0.2 * w):
+                    found.append((r, c, np.log(w), np.log(h), cx - c - 0.5, cy - r - 0.5))
     return heat.astype(np.float32), found
 
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from . import scenes, things
 from .model import GLIMPSE, Tower
-from .stage import RUNS, Stage
+from .stage import RUNS, Stage, replayed
 
 
 class Naming(nn.Module):
@@ -30,14 +30,14 @@ class Naming(nn.Module):
 class Glimpses(torch.utils.data.IterableDataset):
     """Batches of glimpses, classes and colours."""
 
-    def __init__(self, seed, batch=32):
+    def __init__(self, seed, batch=64):
         self.seed, self.batch = seed, batch
 
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed * 1000 + 17 + (info.id if info else 0))
-        while True:
-            images, labels, colours = zip(*(scenes.crop(rng, GLIMPSE) for _ in range(self.batch)))
+        for made in replayed(rng, lambda: scenes.crop(rng, GLIMPSE), self.batch, 24_000):
+            images, labels, colours = zip(*made)
             yield torch.from_numpy(np.stack(images)), torch.tensor(labels), torch.tensor(colours)
 
 
@@ -47,13 +47,13 @@ def as_input(images):
 
 @torch.no_grad()
 def accuracy(tower, naming, split, count=500):
-    """The share of clean single-thing glimpses named rightly."""
+    """The share of glimpses of drawings as they are that the head names rightly."""
     tower.eval()
     rng, right, seen = random.Random(5), 0, 0
     while seen < count:
         images, labels = [], []
         for _ in range(50):
-            image, label, _ = scenes.crop(rng, GLIMPSE, split)
+            image, label, _ = scenes.crop(rng, GLIMPSE, split, plain=True)
             images.append(image), labels.append(label)
         out = naming(tower.glimpse(as_input(torch.from_numpy(np.stack(images)))))[0].argmax(1)
         right += (out == torch.tensor(labels)).sum().item()

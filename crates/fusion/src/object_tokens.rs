@@ -1,8 +1,9 @@
 //! Things as tokens: what each looks like, where it is, which it is from the left; and what the page is like.
 //!
-//! `token = Wg · glimpse + Wp · position + order[i]`, behind a first token that says whether there is print.
+//! `token = Wg · glimpse + label(glimpse) + colour(glimpse) + Wp · position + order[i]`, behind a first token that says
+//! whether there is print. Label and colour are [codebooks](Codebook): what the tower's classifiers make of the glimpse.
 
-use tiny_vlm_layers::{Epilogue, LayerError, Linear, Residual, ScratchTensor};
+use tiny_vlm_layers::{Codebook, Epilogue, LayerError, Linear, Residual, ScratchTensor};
 use tiny_vlm_tensor::{Context, Tensor, View, ViewMut};
 use tiny_vlm_weights::Scope;
 
@@ -13,6 +14,10 @@ pub const POSITION_FEATURES: usize = 8;
 #[derive(Debug)]
 pub struct ObjectTokens {
     glimpse: Linear,
+    label: Codebook,
+    colour: Codebook,
+    /// How much the label and the colour count.
+    gain: [f32; 2],
     position: Linear,
     order: Tensor<f32, 2>,
     page: Tensor<f32, 2>,
@@ -23,16 +28,25 @@ pub struct ObjectTokens {
 pub struct ObjectTokensConfig {
     /// Length of what the tower says of a thing.
     pub glimpse: usize,
-    /// Length of a token.
+    /// Length of a token. A picture's things are looked up in the codebooks of a length, so it is also the tower's.
     pub width: usize,
+    /// Classes of things.
+    pub labels: usize,
+    /// Classes of colours.
+    pub colours: usize,
     /// The most things of a picture.
     pub most: usize,
 }
 
 impl ObjectTokens {
-    /// Reads `glimpse`, `position`, `order` and `page` below `scope`.
+    /// Reads `glimpse`, `label`, `colour`, `gain`, `position`, `order` and `page` below `scope`.
     pub fn load(scope: &Scope<'_>, config: ObjectTokensConfig) -> Self {
+        let gain = scope.vector("gain", 2);
+        let gain = |i| gain.get(i).copied().unwrap_or_default();
         ObjectTokens {
+            label: Codebook::load(&scope.scope("label"), config.glimpse, config.labels),
+            colour: Codebook::load(&scope.scope("colour"), config.glimpse, config.colours),
+            gain: [gain(0), gain(1)],
             glimpse: Linear::load(&scope.scope("glimpse"), config.glimpse, config.width, true),
             position: Linear::load(&scope.scope("position"), POSITION_FEATURES, config.width, true),
             order: scope.tensor("order", [config.most, config.width]),
@@ -79,6 +93,8 @@ impl ObjectTokens {
         self.glimpse.forward(ctx, glimpses, sum.view_mut())?;
         let add = Epilogue { residual: Residual::Output, ..Epilogue::default() };
         self.position.forward_with(ctx, positions, add, sum.view_mut())?;
+        self.label.add(ctx, glimpses, self.gain[0], sum.view_mut())?;
+        self.colour.add(ctx, glimpses, self.gain[1], sum.view_mut())?;
         for thing in 0..things {
             let parts = sum.data()[thing * self.width()..].iter().zip(self.order.view().row(thing));
             for (out, (sum, order)) in tokens.row_mut(thing).iter_mut().zip(parts) {
@@ -109,34 +125,37 @@ mod tests {
     use tiny_vlm_layers::{Matrix, Precision};
     use tiny_vlm_tensor::Workspace;
 
-    fn linear(inputs: usize, weight: f32) -> Linear {
-        let weights = vec![weight; 2 * inputs];
-        Linear::new(Matrix::from_f32(2, inputs, &weights, Precision::F32).unwrap(), None).unwrap()
+    fn linear(inputs: usize, outputs: usize, weight: f32) -> Linear {
+        let weights = vec![weight; outputs * inputs];
+        Linear::new(Matrix::from_f32(outputs, inputs, &weights, Precision::F32).unwrap(), None).unwrap()
     }
 
     #[test]
     fn tokens_are_sums_behind_the_page() {
         let tokens = ObjectTokens {
-            glimpse: linear(3, 1.0),
-            position: linear(POSITION_FEATURES, 10.0),
+            glimpse: linear(2, 2, 1.5),
+            label: Codebook::new(linear(2, 4, 100.0)),
+            colour: Codebook::new(linear(2, 3, 0.5)),
+            gain: [0.01, 2.0],
+            position: linear(POSITION_FEATURES, 2, 10.0),
             order: Tensor::from_fn([2, 2], |[i, _]| 1000.0 * (i + 1) as f32),
             page: Tensor::from_fn([2, 2], |[print, _]| -(print as f32)),
         };
         let workspace = Workspace::inline();
         let ctx = workspace.context();
-        let glimpses = Tensor::from_fn([2, 3], |[i, _]| i as f32 + 1.0);
+        let glimpses = Tensor::from_fn([2, 2], |[i, _]| i as f32 + 1.0);
         let positions = Tensor::from_fn([2, 8], |[i, j]| if j == 0 { i as f32 } else { 0.0 });
         let mut out = Tensor::zeroed([3, 2]);
         tokens.forward(&ctx, glimpses.view(), positions.view(), true, out.view_mut()).unwrap();
-        assert_eq!(out.data(), [-1.0, -1.0, 1003.0, 1003.0, 2016.0, 2016.0]);
+        assert_eq!(out.data(), [-1.0, -1.0, 1005.0, 1005.0, 2018.0, 2018.0]);
 
-        let none = Tensor::zeroed([0, 3]);
+        let none = Tensor::zeroed([0, 2]);
         let nowhere = Tensor::zeroed([0, 8]);
         let mut out = Tensor::zeroed([1, 2]);
         tokens.forward(&ctx, none.view(), nowhere.view(), false, out.view_mut()).unwrap();
         assert_eq!(out.data(), [0.0, 0.0]);
 
-        let many = Tensor::zeroed([3, 3]);
+        let many = Tensor::zeroed([3, 2]);
         let places = Tensor::zeroed([3, 8]);
         let mut out = Tensor::zeroed([4, 2]);
         assert!(tokens.forward(&ctx, many.view(), places.view(), false, out.view_mut()).is_err());

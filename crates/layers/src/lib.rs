@@ -22,6 +22,7 @@
 
 mod attend;
 mod causal_attention;
+mod codebook;
 mod conv2d;
 mod cross_attention;
 mod depthwise_conv2d;
@@ -40,6 +41,7 @@ mod sequence;
 
 pub use attend::Heads;
 pub use causal_attention::{CausalAttention, Projections};
+pub use codebook::Codebook;
 pub use conv2d::Conv2d;
 pub use cross_attention::{CrossAttention, CrossMemory, LayerMemory};
 pub use depthwise_conv2d::DepthwiseConv2d;

@@ -55,7 +55,7 @@ pub struct ThingsConfig {
     pub most: usize,
     /// Least centre probability of a thing.
     pub heat: f64,
-    /// Boxes that share more than this are one thing.
+    /// Boxes that share more than this of the smaller one are one thing.
     pub overlap: f64,
 }
 
@@ -103,8 +103,12 @@ pub struct ReaderConfig {
     pub norm_eps: f32,
     /// Height of a strip.
     pub strip: usize,
-    /// Least mean probability of a legible line's characters.
+    /// Least mean probability of the characters of a legible line that is long.
     pub legible: f64,
+    /// What is added to that, over the number of characters: what is no print is often read as one or two.
+    pub brief: f64,
+    /// Never more than this is asked for.
+    pub sure: f64,
     /// What the classes after the blank stand for.
     pub characters: String,
 }
@@ -140,8 +144,8 @@ impl Default for ThingsConfig {
             deviation: 0.25,
             glance: 160,
             most: 12,
-            heat: 0.3,
-            overlap: 0.3,
+            heat: 0.4,
+            overlap: 0.5,
         }
     }
 }
@@ -243,7 +247,7 @@ impl ReaderConfig {
         check_sizes("reader", self.widths.into_iter().chain([self.heads, self.mlp]))?;
         check_sizes("reader", self.depths.into_iter().chain([self.blocks]).map(|depth| depth + 1))?;
         check_heads("reader", self.widths[4], self.heads)?;
-        check_numbers("reader", [f64::from(self.norm_eps), self.legible])?;
+        check_numbers("reader", [f64::from(self.norm_eps), self.legible, self.brief, self.sure])?;
         if self.strip != 32 {
             return Err(VisionError::Config(format!("reader: strips of {} rows instead of 32", self.strip)));
         }

@@ -45,6 +45,7 @@ pub use config::{LinesConfig, ReaderConfig, ThingsConfig, TowerConfig};
 pub use error::VisionError;
 pub use lines::{
     FoundLine, Level, LinesFinder, MOST_LINES, Pyramid, Strip, find_lines, level_size, merge_levels,
+    surest_lines,
 };
 pub use print::{Line, PrintReader};
 pub use quad::{Quad, area, bounds, overlap};

@@ -4,7 +4,7 @@ use tiny_vlm_image::Image;
 use tiny_vlm_tensor::Context;
 use tiny_vlm_weights::Scope;
 
-use crate::lines::{LinesFinder, Pyramid};
+use crate::lines::{LinesFinder, Pyramid, merge_levels};
 use crate::quad::Quad;
 use crate::reader::Reader;
 use crate::{LinesConfig, ReaderConfig, VisionError, reading_order};
@@ -55,8 +55,11 @@ impl PrintReader {
                 lines.push(Line { text, quad: line.quad, confidence, score: line.score });
             }
         }
-        let quads: Vec<Quad> = lines.iter().map(|line| line.quad).collect();
+        // A level at which a line is read badly may still be the one at which it is found most surely.
+        let read: Vec<(Quad, f64)> = lines.iter().map(|line| (line.quad, line.confidence)).collect();
+        let kept = merge_levels(&read);
+        let quads: Vec<Quad> = kept.iter().map(|&line| lines[line].quad).collect();
         let mut lines: Vec<Option<Line>> = lines.into_iter().map(Some).collect();
-        Ok(reading_order(&quads).into_iter().filter_map(|i| lines[i].take()).collect())
+        Ok(reading_order(&quads).into_iter().filter_map(|i| lines[kept[i]].take()).collect())
     }
 }

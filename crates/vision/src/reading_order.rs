@@ -1,12 +1,15 @@
 //! In which order a person reads the lines of a page.
 //!
-//! A recursive cut (Nagy and Seth, 1984) over the lines' middles: columns are parted by a gap wider than a line is high
-//! that has two lines or more on either side; otherwise the page is parted at its widest horizontal gap.
+//! A recursive cut (Nagy and Seth, 1984) over the lines' middles: columns are parted by a gap wider than half a line is
+//! high that has two lines or more on either side; otherwise the page is parted at its widest horizontal gap.
 
 use crate::quad::{Quad, bounds};
 
-/// The part of a quad's side by which neighbouring strips may overlap, from either end.
+/// The part of a strip's height by which it reaches beyond its print, above and below; to the sides it may be twice that.
 const INSET: f64 = 0.2;
+
+/// Between two columns, in heights of a line.
+const COLUMN_GAP: f64 = 0.5;
 
 /// Left, top, right, bottom.
 type Box4 = [f64; 4];
@@ -37,11 +40,12 @@ pub fn reading_order(quads: &[Quad]) -> Vec<usize> {
     order
 }
 
-/// Around a line's middle: strips are a little higher than their print, and those of neighbours overlap.
+/// Around a line's print: strips are a little larger, and those of neighbours overlap.
 fn middle(quad: &Quad) -> Box4 {
     let [left, top, right, bottom] = bounds(quad);
     let inset = INSET * (quad[3][1] - quad[0][1] + quad[2][1] - quad[1][1]) / 2.0;
-    [left, top + inset, right, bottom - inset]
+    let aside = (2.0 * inset).min(0.25 * (right - left));
+    [left + aside, top + inset, right - aside, bottom - inset]
 }
 
 /// The two parts of a page, if something parts it.
@@ -52,7 +56,7 @@ fn cut(boxes: &[Box4], items: &[usize], line_height: f64) -> Option<(Vec<usize>,
     // Lines whose sides are not in order could be in both parts or in none.
     let whole = |a: &[usize], b: &[usize]| !a.is_empty() && !b.is_empty() && a.len() + b.len() == items.len();
     for (start, end) in gaps(items.iter().map(|&i| (boxes[i][0], boxes[i][2]))) {
-        if end - start > line_height {
+        if end - start > COLUMN_GAP * line_height {
             let (left, right) = (select(&|b| b[2] <= start), select(&|b| b[0] >= end));
             if left.len() >= 2 && right.len() >= 2 && whole(&left, &right) {
                 return Some((left, right));

@@ -141,11 +141,8 @@ fn lines_in_maps() {
             near(line.score, truth.score, 1e-6, &format!("score {i}"));
             slanted += usize::from((line.quad[0][1] - line.quad[1][1]).abs() > 1.0);
         }
-        let kept = merge_levels(found);
-        assert_eq!(kept.len(), case.kept.len(), "case {i}");
-        for (line, &place) in kept.iter().zip(&case.kept) {
-            same_quad(&line.quad, &case.lines[place].quad, &format!("kept {i}"));
-        }
+        let scored: Vec<_> = found.iter().map(|line| (line.quad, line.score)).collect();
+        assert_eq!(merge_levels(&scored), case.kept, "case {i}");
     }
     assert!(slanted > 0, "no line is slanted: the fixture tests less than it should");
 }

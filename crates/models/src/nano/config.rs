@@ -37,9 +37,19 @@ pub(crate) struct NanoConfig {
     pub(crate) things: ThingsConfig,
     pub(crate) lines: LinesConfig,
     pub(crate) reader: ReaderConfig,
+    pub(crate) fusion: Fusion,
     decoder: Decoder,
     pub(crate) special_tokens: SpecialTokens,
     captions: BTreeMap<String, String>,
+}
+
+/// Sizes of the codebooks in which things are looked up.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Fusion {
+    /// Classes of things.
+    pub(crate) labels: usize,
+    /// Classes of colours.
+    pub(crate) colours: usize,
 }
 
 /// Tokens that are no text.
@@ -77,6 +87,13 @@ impl NanoConfig {
         let config: NanoConfig = serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
         if config.version != 1 {
             return Err(wrong(format!("version {} of nano is not known, only 1", config.version)));
+        }
+        // Beyond this no codebook is meant, and what a look-up borrows is bounded.
+        if [config.fusion.labels, config.fusion.colours]
+            .iter()
+            .any(|&classes| !(1..=1 << 16).contains(&classes))
+        {
+            return Err(wrong("a codebook of fusion has no classes, or more than 65536".to_owned()));
         }
         let SpecialTokens { question, answer, end, read } = config.special_tokens;
         let vocab = config.decoder.vocab_size;

@@ -34,7 +34,13 @@ pub(super) struct Seen {
 impl Eyes {
     pub(super) fn load(root: &Scope<'_>, config: &NanoConfig, width: usize) -> Result<Self, VisionError> {
         let tower = Tower::load(&root.scope("tower"), &config.tower)?;
-        let sizes = ObjectTokensConfig { glimpse: tower.width(), width, most: config.things.most };
+        let sizes = ObjectTokensConfig {
+            glimpse: tower.width(),
+            width,
+            labels: config.fusion.labels,
+            colours: config.fusion.colours,
+            most: config.things.most,
+        };
         Ok(Eyes {
             things: ThingsFinder::load(&root.scope("things"), &config.things)?,
             print: PrintReader::load(root, &config.lines, &config.reader)?,

@@ -15,7 +15,7 @@ pub struct FoundLine {
     pub score: f64,
 }
 
-/// The most lines of a page that are kept. Each costs a run of the reader, so that this bounds the time for a page.
+/// The most lines of a picture, at all levels, that are read: this bounds the time for a page.
 pub const MOST_LINES: usize = 1000;
 
 /// Lines that cover each other by this share of the smaller one are one line.
@@ -115,27 +115,35 @@ pub fn level_size(size: [usize; 2], level: usize) -> [usize; 2] {
     size.map(|side| ((side as f64 * scale / 16.0 + 0.5).floor() as usize * 16).max(16))
 }
 
-/// Keeps the most certain of lines that cover each other, [`MOST_LINES`] at most.
-pub fn merge_levels(mut lines: Vec<FoundLine>) -> Vec<FoundLine> {
+/// Puts the most certain lines first and drops all but [`MOST_LINES`] of them.
+pub fn surest_lines(mut lines: Vec<FoundLine>) -> Vec<FoundLine> {
     lines.sort_by(|a, b| {
         let place = |l: &FoundLine| l.quad[0];
         (b.score.total_cmp(&a.score))
             .then(place(a)[1].total_cmp(&place(b)[1]))
             .then(place(a)[0].total_cmp(&place(b)[0]))
     });
-    let mut kept: Vec<(FoundLine, [f64; 4])> = Vec::new();
-    for line in lines {
-        let bounds = bounds(&line.quad);
+    lines.truncate(MOST_LINES);
+    lines
+}
+
+/// Which lines to keep of several levels: of those that cover each other, the one with the highest score; highest first.
+/// Scores nearer than a thousandth are the same, and the earlier line is kept.
+pub fn merge_levels(lines: &[(Quad, f64)]) -> Vec<usize> {
+    let rank = |i: usize| -(1000.0 * lines[i].1 + 0.5).floor();
+    let mut order: Vec<usize> = (0..lines.len()).collect();
+    order.sort_by(|&a, &b| rank(a).total_cmp(&rank(b)));
+    let mut kept: Vec<(usize, [f64; 4])> = Vec::new();
+    for line in order {
+        let quad = &lines[line].0;
+        let bounds = bounds(quad);
         // Most lines are far from most others, which their bounds tell faster.
-        let same = |(other, around): &(FoundLine, [f64; 4])| {
+        let same = |(other, around): &(usize, [f64; 4])| {
             let apart = (0..2).any(|i| bounds[i] > around[i + 2] || around[i] > bounds[i + 2]);
-            !apart && overlap(&line.quad, &other.quad) >= SAME
+            !apart && overlap(quad, &lines[*other].0) >= SAME
         };
         if !kept.iter().any(same) {
             kept.push((line, bounds));
-            if kept.len() == MOST_LINES {
-                break;
-            }
         }
     }
     kept.into_iter().map(|(line, _)| line).collect()
@@ -167,7 +175,7 @@ mod tests {
         };
         let lines: Vec<_> =
             (0..4000).map(|i| FoundLine { quad: quad(i), score: i as f64 / 4000.0 }).collect();
-        let kept = merge_levels(lines);
+        let kept = surest_lines(lines);
         assert_eq!(kept.len(), MOST_LINES);
         assert_eq!(kept[0].quad, quad(3999));
     }

@@ -4,9 +4,12 @@ use tiny_vlm_image::{Filter, Grey};
 use tiny_vlm_tensor::Context;
 use tiny_vlm_weights::Scope;
 
-use super::find::{FoundLine, find_lines, level_size, merge_levels};
+use super::find::{FoundLine, find_lines, level_size, surest_lines};
 use super::net::LinesNet;
 use crate::{LinesConfig, VisionError};
+
+/// The most that a picture grows for a level.
+const ENLARGE: f64 = 2.5;
 
 /// Finds the lines of print in a picture.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ impl LinesFinder {
         Ok(LinesFinder { net: LinesNet::load(scope, config)?, config: config.clone() })
     }
 
-    /// Lines of a picture, the most certain first, none covering another.
+    /// Lines of a picture at all its levels, the most certain first: a line may be there once for each level.
     pub fn find(&self, ctx: &Context<'_>, grey: &Grey) -> Result<Vec<FoundLine>, VisionError> {
         let mut levels = self.levels([grey.width(), grey.height()]);
         // The largest first, so that its buffers serve the others; but what is found counts in the levels' order.
@@ -39,16 +42,16 @@ impl LinesFinder {
         for level in levels {
             found.push(self.find_at(ctx, grey, level)?.lines);
         }
-        Ok(merge_levels(found.into_iter().rev().flatten().collect()))
+        Ok(surest_lines(found.into_iter().rev().flatten().collect()))
     }
 
-    /// The levels at which a picture of `size` (width, height) is looked at: not where it would grow to more than twice
-    /// its size, but for the first two, which every picture is looked at.
+    /// The levels at which a picture of `size` (width, height) is looked at: not where it would grow by more than
+    /// two and a half times, but for the first two, at which every picture is looked at.
     pub fn levels(&self, size: [usize; 2]) -> Vec<usize> {
         let levels = &self.config.levels;
         let always = levels.get(1).or(levels.first()).copied().unwrap_or_default();
-        let most = always.max(2 * size[0].max(size[1]));
-        levels.iter().copied().filter(|&level| level <= most).collect()
+        let most = (always as f64).max(ENLARGE * size[0].max(size[1]) as f64);
+        levels.iter().copied().filter(|&level| level as f64 <= most).collect()
     }
 
     /// Lines of a picture at one level.

@@ -6,6 +6,6 @@ mod finder;
 mod net;
 mod strip;
 
-pub use find::{FoundLine, MOST_LINES, find_lines, level_size, merge_levels};
+pub use find::{FoundLine, MOST_LINES, find_lines, level_size, merge_levels, surest_lines};
 pub use finder::{Level, LinesFinder};
 pub use strip::{Pyramid, Strip};

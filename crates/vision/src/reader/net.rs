@@ -65,7 +65,9 @@ impl Reader {
 
     /// Whether a line was read well enough to be told.
     pub fn is_legible(&self, read: &Transcript) -> bool {
-        !read.text.is_empty() && read.confidence >= self.config.legible
+        let rules = &self.config;
+        let characters = read.text.chars().count() as f64;
+        characters > 0.0 && read.confidence >= (rules.legible + rules.brief / characters).min(rules.sure)
     }
 
     /// What a [normalised](Strip::normalise) strip says.

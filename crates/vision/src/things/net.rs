@@ -3,7 +3,7 @@
 
 use tiny_vlm_image::{Filter, Image};
 use tiny_vlm_layers::{Conv2d, EncoderBlock, LayerNorm, ScratchTensor};
-use tiny_vlm_tensor::Context;
+use tiny_vlm_tensor::{Context, Tensor};
 use tiny_vlm_weights::Scope;
 
 use super::peaks::{Thing, find_things};
@@ -21,6 +21,8 @@ const OUTPUTS: usize = 5;
 pub struct ThingsFinder {
     pixels: PixelScale,
     trunk: Trunk,
+    /// Of each cell at stride 16.
+    position: Tensor<f32, 2>,
     block: EncoderBlock,
     norm: LayerNorm,
     lateral: Conv2d,
@@ -35,9 +37,11 @@ impl ThingsFinder {
     pub fn load(scope: &Scope<'_>, config: &ThingsConfig) -> Result<Self, VisionError> {
         config.check()?;
         let ([.., w8, w16], top) = (config.widths, config.top);
+        let cells = config.glance.div_ceil(16).pow(2);
         Ok(ThingsFinder {
             pixels: PixelScale::new(config.mean, config.deviation),
             trunk: Trunk::load(scope, 3, config.widths, config.depths),
+            position: scope.tensor("position", [cells, w16]),
             block: block(&scope.scope("block"), w16, config.heads, config.mlp, config.norm_eps)?,
             norm: LayerNorm::load(&scope.scope("norm"), w16, config.norm_eps),
             lateral: pointwise(&scope.scope("lateral"), [w8, top]),
@@ -61,6 +65,9 @@ impl ThingsFinder {
         let maps = self.trunk.forward(ctx, x.view())?;
         let shape = maps.s16.shape();
         let mut x = tokens(maps.s16)?;
+        for (x, position) in x.data_mut().iter_mut().zip(self.position.data()) {
+            *x += position;
+        }
         self.block.forward(ctx, x.view_mut())?;
         let x = self.norm.apply(ctx, x.view())?.reshape(shape)?;
         let mut x = double(ctx, &self.top.apply(ctx, x.view())?)?;

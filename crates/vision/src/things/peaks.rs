@@ -16,8 +16,9 @@ pub struct Thing {
 /// Logarithms of sides, in cells, are cut off here.
 const LARGEST_LOG_SIDE: f64 = 4.0;
 
-/// Things in a map `[n, n, 5]` of centre logit, log width, log height, dx and dy, in cells: at most
-/// `rules.most`, none overlapping another one that is more certain, from left to right.
+/// Things in a map `[n, n, 5]` of centre logit, log width, log height, dx and dy, in cells: at most `rules.most`, none
+/// overlapping another, from left to right. Of those that overlap the one with the largest product of certainty and mean
+/// side stays: a part of a thing may well be more certain than the whole.
 pub fn find_things(map: View<'_, f32, 3>, rules: &ThingsConfig) -> Vec<Thing> {
     let [rows, columns, channels] = map.shape();
     let Some(map) = map.data().filter(|_| channels == 5) else {
@@ -33,22 +34,29 @@ pub fn find_things(map: View<'_, f32, 3>, rules: &ThingsConfig) -> Vec<Thing> {
     let is_peak = |&cell: &usize| {
         heat[cell] >= rules.heat as f32 && around(cell).all(|neighbour| heat[cell] >= heat[neighbour])
     };
-    let mut peaks: Vec<usize> = (0..heat.len()).filter(is_peak).collect();
-    peaks.sort_by(|&a, &b| heat[b].total_cmp(&heat[a]).then(a.cmp(&b)));
-    let mut found: Vec<Thing> = Vec::new();
-    for cell in peaks {
-        if found.len() == rules.most {
-            break;
-        }
+    let thing = |cell: usize| {
         let (row, column) = ((cell / columns) as f64, (cell % columns) as f64);
         let [log_width, log_height, dx, dy] = [1, 2, 3, 4].map(|i| f64::from(map[5 * cell + i]));
         let (cx, cy) = ((column + 0.5 + dx) / columns as f64, (row + 0.5 + dy) / rows as f64);
         let [w, h] = [log_width, log_height].map(|log| log.min(LARGEST_LOG_SIDE).exp());
         let (w, h) = (w / columns as f64, h / rows as f64);
-        let bounds = [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0];
-        let is_new = found.iter().all(|thing| share(&bounds, &thing.bounds) <= rules.overlap);
-        if is_new && bounds.iter().all(|side| side.is_finite()) {
-            found.push(Thing { score: heat[cell], bounds });
+        Thing { score: heat[cell], bounds: [cx - w / 2.0, cy - h / 2.0, cx + w / 2.0, cy + h / 2.0] }
+    };
+    let is_finite = |thing: &Thing| thing.bounds.iter().all(|side| side.is_finite());
+    let mut candidates: Vec<(f64, Thing)> = (0..heat.len())
+        .filter(is_peak)
+        .map(thing)
+        .filter(is_finite)
+        .map(|thing| (f64::from(thing.score) * mean_side(&thing.bounds), thing))
+        .collect();
+    candidates.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut found: Vec<Thing> = Vec::new();
+    for (_, thing) in candidates {
+        if found.len() == rules.most {
+            break;
+        }
+        if found.iter().all(|other| share(&thing.bounds, &other.bounds) <= rules.overlap) {
+            found.push(thing);
         }
     }
     found.sort_by(|a, b| {
@@ -58,7 +66,13 @@ pub fn find_things(map: View<'_, f32, 3>, rules: &ThingsConfig) -> Vec<Thing> {
     found
 }
 
-/// Intersection over union.
+/// The geometric mean of the sides that a box has inside the picture.
+fn mean_side(bounds: &[f64; 4]) -> f64 {
+    let [left, top, right, bottom] = bounds.map(|side| side.clamp(0.0, 1.0));
+    ((right - left) * (bottom - top)).sqrt()
+}
+
+/// The area that two boxes share over the smaller one's.
 fn share(a: &[f64; 4], b: &[f64; 4]) -> f64 {
     let side = |axis: usize| a[axis + 2].min(b[axis + 2]) - a[axis].max(b[axis]);
     let (w, h) = (side(0), side(1));
@@ -66,7 +80,7 @@ fn share(a: &[f64; 4], b: &[f64; 4]) -> f64 {
         return 0.0;
     }
     let area = |b: &[f64; 4]| (b[2] - b[0]) * (b[3] - b[1]);
-    w * h / (area(a) + area(b) - w * h)
+    w * h / area(a).min(area(b))
 }
 
 /// The whole pixels of a picture of `size` (width, height) that show a thing: a square `grow` times its longer side,

@@ -13,7 +13,7 @@ use tiny_vlm_layers::{Precision, ScratchTensor};
 use tiny_vlm_tensor::{Context, Workspace};
 use tiny_vlm_vision::{
     FoundLine, LinesConfig, LinesFinder, PrintReader, Pyramid, Quad, ReaderConfig, ThingsConfig,
-    ThingsFinder, Tower, TowerConfig, find_things, glimpse_box, level_size, merge_levels,
+    ThingsFinder, Tower, TowerConfig, find_things, glimpse_box, level_size, surest_lines,
 };
 use tiny_vlm_weights::{Params, Weights};
 
@@ -202,10 +202,10 @@ impl Seen<'_> {
             }
             found.extend(here);
         }
-        let merged = merge_levels(found);
-        assert_eq!(merged, finder.find(self.ctx, &grey).unwrap());
-        assert_eq!(merged.len(), self.case.strips.len(), "{}", self.name);
-        self.strips(report, &merged);
+        let found = surest_lines(found);
+        assert_eq!(found, finder.find(self.ctx, &grey).unwrap());
+        assert_eq!(found.len(), self.case.strips.len(), "{}", self.name);
+        self.strips(report, &found);
     }
 
     fn strips(&self, report: &mut Report, lines: &[FoundLine]) {
