@@ -42,7 +42,7 @@ pub(crate) fn cargo(
     if !rustup_has(target)? {
         let debian = Debian::unpacked()
             .with_context(|| format!("no standard library for {target}: try `rustup target add {target}`"))?;
-        debian.set(&mut command, target);
+        debian.set(&mut command, subcommand, target);
         // cargo's cached facts about compilers mix two of them up where they share a folder.
         command.env("CARGO_TARGET_DIR", workspace.target.join("cross"));
         if target == WASI {
@@ -91,8 +91,9 @@ impl Debian {
             }
             outcome?;
         }
-        shell::output(debian.with_libraries(&mut Command::new(debian.rustc())).arg("--version"))
-            .context("Debian's rustc does not start: install what `ldd` misses of its libraries")?;
+        shell::output(debian.with_libraries(&mut Command::new(debian.rustc())).arg("--version")).context(
+            "Debian's rustc does not start: `apt-get install libllvm22` brings the libraries it needs",
+        )?;
         Ok(debian)
     }
 
@@ -104,13 +105,14 @@ impl Debian {
         command.env("LD_LIBRARY_PATH", self.usr.join("lib/x86_64-linux-gnu"))
     }
 
-    fn set(&self, command: &mut Command, target: &str) {
+    fn set(&self, command: &mut Command, subcommand: &str, target: &str) {
         self.with_libraries(command).env("RUSTC", self.rustc());
         if self.usr.join("lib/rustlib").join(target).join("lib").read_dir().is_ok_and(has_libraries) {
             return;
         }
         // Building the standard library is not stable; the compiler is told to allow it.
-        command.env("RUSTC_BOOTSTRAP", "1").arg("-Zbuild-std=std,panic_abort,test");
+        let harness = if subcommand == "test" { ",test" } else { "" };
+        command.env("RUSTC_BOOTSTRAP", "1").arg(format!("-Zbuild-std=std,panic_abort{harness}"));
         if target.starts_with("wasm32") {
             command.env(variable(target, "LINKER"), self.usr.join("bin").join(WASM_LINKER));
         }

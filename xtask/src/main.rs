@@ -6,6 +6,7 @@ mod check;
 mod ci;
 mod cross;
 mod eval;
+mod fuzz;
 mod lint;
 mod package;
 mod shell;
@@ -24,15 +25,17 @@ cargo xtask COMMAND
   lint                      format, clippy, docs, layers, unsafe, file sizes, dependencies, fixtures, licences
   test [-p CRATE]...        every test and doctest of the host
        [--isa LEVEL|all]    the kernel crates' tests with TINY_VLM_ISA lowered to LEVEL, or to each level here
-       [--target aarch64]   the kernel crates' tests for 64-bit Arm, emulated
-       [--target wasm32]    the kernel crates' tests as WebAssembly in Node, with simd128 and with relaxed SIMD
+       [--target aarch64]   the tests of the crates below the runtime for 64-bit Arm, emulated
+       [--target wasm32]    the same as WebAssembly in Node; those of the kernel crates with relaxed SIMD, too
   check [--target T|all]    the library crates checked for another target (default wasm32-unknown-unknown)
   bench [ARGUMENT]...       the criterion benchmarks; arguments go to them, a name filters
   eval [SET] [--make N]     what nano can do, a row at a time, beside Tesseract; SET (default fixtures/eval) is a folder
                             with a labels.jsonl, which --make writes first, N pictures a row
+  fuzz [TARGET] [--seconds N]
+                            a target of fuzz/, or each, from the fixtures on for N seconds (default 120); needs cargo-fuzz
   package                   every crate to be published, packed and built from its package, nothing uploaded
   size                      the embedded model within its limits of bytes and parameters
-  ci [--skip S,..]          all of the above but bench, as CI runs it; names of steps as listed by `ci --list`
+  ci [--skip S,..]          all of the above but bench, eval and fuzz, as CI runs it; names of steps as listed by `ci --list`
      [--only S,..]
 ";
 
@@ -58,6 +61,7 @@ fn command(mut parser: Parser) -> Result<()> {
         "test" => test::command(&workspace, parser),
         "check" => check::command(&workspace, parser),
         "eval" => eval::command(&workspace, parser),
+        "fuzz" => fuzz::command(&workspace, parser),
         "bench" => bench::command(&workspace, parser),
         "package" => no_more(parser).and_then(|()| package::run(&workspace)),
         "size" => no_more(parser).and_then(|()| size::run(&workspace)),

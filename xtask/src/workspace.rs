@@ -42,7 +42,16 @@ pub(crate) struct Target {
 
 impl Workspace {
     pub(crate) fn load() -> Result<Workspace> {
-        let json = shell::output(shell::cargo().args(["metadata", "--no-deps", "--format-version", "1"]))?;
+        Self::read(&mut shell::cargo())
+    }
+
+    /// The workspace of the fuzz targets, which stands by itself.
+    pub(crate) fn fuzz(&self) -> Result<Workspace> {
+        Self::read(shell::cargo().current_dir(self.root.join("fuzz")))
+    }
+
+    fn read(cargo: &mut Command) -> Result<Workspace> {
+        let json = shell::output(cargo.args(["metadata", "--no-deps", "--format-version", "1"]))?;
         serde_json::from_str(&json).context("cannot read what `cargo metadata` says")
     }
 

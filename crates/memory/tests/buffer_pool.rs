@@ -136,6 +136,7 @@ fn nothing_costs_nothing_and_too_much_is_an_error() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "no thread can be started there")]
 fn many_threads_share_a_pool() {
     let (pool, _) = pool_by_hand(100_000);
     std::thread::scope(|scope| {
@@ -159,6 +160,7 @@ fn many_threads_share_a_pool() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "no thread can be started there")]
 fn buffers_outlive_the_handle_and_return_from_another_thread() {
     let pool = BufferPool::default();
     let other = pool.clone();

@@ -89,6 +89,7 @@ fn regions_with_pauses_between_them_wake_sleeping_workers() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "a panic ends the program there")]
 fn a_panic_reaches_the_caller_and_the_executor_goes_on() {
     for (name, executor) in executors() {
         for culprit in [0, 1, 40, 99] {
@@ -106,6 +107,7 @@ fn a_panic_reaches_the_caller_and_the_executor_goes_on() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "a panic ends the program there")]
 fn when_every_task_panics_one_panic_arrives() {
     for (name, executor) in executors() {
         for _ in 0..20 {
@@ -132,6 +134,7 @@ fn tasks_may_run_tasks() {
 }
 
 #[test]
+#[cfg_attr(target_family = "wasm", ignore = "no thread can be started there")]
 fn threads_that_share_an_executor_do_not_wait_for_each_other() {
     for (name, executor) in executors() {
         std::thread::scope(|scope| {
@@ -180,6 +183,7 @@ mod pools {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "no thread can be started there")]
     fn long_tasks_are_shared_by_all_threads() {
         let pool = Pool::new(3);
         assert_eq!(pool.threads(), 3);
@@ -187,6 +191,7 @@ mod pools {
     }
 
     #[test]
+    #[cfg_attr(target_family = "wasm", ignore = "a panic ends the program there")]
     fn panics_that_panic_when_dropped_do_no_harm() {
         struct Bomb;
 

@@ -3,6 +3,8 @@
 //! The files are a few megabytes each and not in the repository. `TINY_VLM_SHARED` names the folder that
 //! has `data/`, else `../shared` beside the repository is tried; without either these tests say that they
 //! were skipped. The committed fixtures are compared in any case.
+// That crate is not built there, see the manifest.
+#![cfg(not(target_family = "wasm"))]
 
 use std::{
     fs,

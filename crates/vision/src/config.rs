@@ -204,7 +204,7 @@ impl TowerConfig {
     /// Whether networks of these sizes can be made.
     pub fn check(&self) -> Result<(), VisionError> {
         check_sizes("tower", self.widths.into_iter().chain([self.heads, self.mlp]))?;
-        check_sizes("tower", self.depths.map(|depth| depth + 1))?;
+        check_sizes("tower", self.depths.map(|depth| depth.saturating_add(1)))?;
         check_heads("tower", self.widths[3], self.heads)?;
         check_numbers("tower", [self.norm_eps, self.mean, self.deviation].map(f64::from))?;
         check_numbers("tower", [self.grow])?;
@@ -218,7 +218,7 @@ impl ThingsConfig {
     pub fn check(&self) -> Result<(), VisionError> {
         let sizes = [self.heads, self.mlp, self.top, self.glance, self.most];
         check_sizes("things", self.widths.into_iter().chain(sizes))?;
-        check_sizes("things", self.depths.map(|depth| depth + 1))?;
+        check_sizes("things", self.depths.map(|depth| depth.saturating_add(1)))?;
         check_heads("things", self.widths[3], self.heads)?;
         check_numbers("things", [self.norm_eps, self.mean, self.deviation].map(f64::from))?;
         check_numbers("things", [self.heat, self.overlap])?;
@@ -231,7 +231,7 @@ impl LinesConfig {
     /// Whether the network can be made and the rules be followed.
     pub fn check(&self) -> Result<(), VisionError> {
         check_sizes("lines", self.widths.into_iter().chain([self.top]).chain(self.levels.iter().copied()))?;
-        check_sizes("lines", self.depths.map(|depth| depth + 1))?;
+        check_sizes("lines", self.depths.map(|depth| depth.saturating_add(1)))?;
         check_numbers("lines", [self.mean, self.deviation].map(f64::from))?;
         check_numbers(
             "lines",
@@ -245,7 +245,10 @@ impl ReaderConfig {
     /// Whether the network can be made and the rules be followed.
     pub fn check(&self) -> Result<(), VisionError> {
         check_sizes("reader", self.widths.into_iter().chain([self.heads, self.mlp]))?;
-        check_sizes("reader", self.depths.into_iter().chain([self.blocks]).map(|depth| depth + 1))?;
+        check_sizes(
+            "reader",
+            self.depths.into_iter().chain([self.blocks]).map(|depth| depth.saturating_add(1)),
+        )?;
         check_heads("reader", self.widths[4], self.heads)?;
         check_numbers("reader", [f64::from(self.norm_eps), self.legible, self.brief, self.sure])?;
         if self.strip != 32 {
@@ -277,6 +280,7 @@ mod tests {
         assert!(TowerConfig { deviation: 0.0, ..TowerConfig::default() }.check().is_err());
         assert!(ThingsConfig { glance: 225, ..ThingsConfig::default() }.check().is_err());
         assert!(TowerConfig { grow: f64::NAN, ..TowerConfig::default() }.check().is_err());
-        assert!(LinesConfig { levels: vec![1 << 40], ..LinesConfig::default() }.check().is_err());
+        assert!(LinesConfig { levels: vec![usize::MAX >> 8], ..LinesConfig::default() }.check().is_err());
+        assert!(TowerConfig { depths: [2, usize::MAX, 3], ..TowerConfig::default() }.check().is_err());
     }
 }

@@ -17,8 +17,8 @@ use crate::{Dtype, LoadError, TensorRef, Weights};
 
 /// The suffix under which the scales of a tensor of type I8 are stored: one F32 for each index of its first axis.
 const SCALE: &str = "_scale";
-/// Bytes of the largest stand-in, unless the checkpoint itself is larger.
-const MAX_STAND_IN: usize = 64 << 20;
+/// Bytes of all stand-ins together, unless the checkpoint itself is larger.
+const MAX_STAND_INS: usize = 64 << 20;
 
 /// A checkpoint while a model is built from it.
 ///
@@ -52,6 +52,8 @@ pub struct Params<'w> {
 struct Record {
     asked: BTreeSet<String>,
     faults: LoadError,
+    /// Elements of the stand-ins so far.
+    stand_ins: usize,
 }
 
 impl<'w> Params<'w> {
@@ -99,7 +101,8 @@ impl<'w> Params<'w> {
     }
 
     fn into_faults(self) -> LoadError {
-        let Record { asked, mut faults } = self.record.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Record { asked, mut faults, .. } =
+            self.record.into_inner().unwrap_or_else(PoisonError::into_inner);
         faults.missing.sort();
         faults.misshapen.sort();
         faults.mistyped.sort_by(|a, b| a.name.cmp(&b.name));
@@ -152,12 +155,14 @@ impl<'w> Params<'w> {
         }
         let rows = tensor.shape().first().copied().unwrap_or(1);
         let name = format!("{name}{SCALE}");
-        let mut scales = AlignedVec::try_zeroed(rows).ok()?;
-        // Zeros stand in for scales that are missing, like for anything else.
-        if let Some(stored) = self.find(&name, &[rows], |shape| shape.iter().product::<usize>() == rows) {
+        let fits = |shape: &[usize]| shape.iter().product::<usize>() == rows;
+        let stored = self.find(&name, &[rows], fits).and_then(|stored| {
+            let mut scales = AlignedVec::try_zeroed(rows).ok()?;
             stored.read_f32(&mut scales);
-        }
-        Some(scales)
+            Some(scales)
+        });
+        // Zeros stand in for scales that are missing, like for anything else.
+        stored.or_else(|| self.stand_in(&[rows]))
     }
 
     /// All elements as f32, by their scales where they have some.
@@ -173,19 +178,23 @@ impl<'w> Params<'w> {
         Some(values)
     }
 
-    /// Zeros in place of a faulty tensor. A size that only a broken configuration asks for is not honoured: `None`.
+    /// Zeros in place of a faulty tensor. What only a broken configuration asks for, one size or the sum of many, is
+    /// not honoured: `None`.
     fn stand_in(&self, shape: &[usize]) -> Option<AlignedVec<f32>> {
-        let most = MAX_STAND_IN.max(self.weights.stored_bytes().saturating_mul(4)) / size_of::<f32>();
-        let elements = shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
-        elements.filter(|&n| n <= most).and_then(|n| AlignedVec::try_zeroed(n).ok())
+        let most = MAX_STAND_INS.max(self.weights.stored_bytes().saturating_mul(4)) / size_of::<f32>();
+        let elements = shape.iter().try_fold(1usize, |n, &axis| n.checked_mul(axis))?;
+        let mut record = self.record();
+        let sum = record.stand_ins.checked_add(elements).filter(|&sum| sum <= most)?;
+        record.stand_ins = sum;
+        AlignedVec::try_zeroed(elements).ok()
     }
 }
 
 /// A place in a checkpoint: the beginning that names have in common.
 ///
-/// Everything asked for is either as it should be or is recorded as a fault, and then zeros are returned. Where even
-/// those would be larger than any part of the checkpoint, which only a broken configuration asks for, something empty
-/// is returned, so code that rearranges parameters takes sizes from what it got.
+/// Everything asked for is either as it should be or is recorded as a fault, and then zeros are returned. Where those
+/// would come to several times the checkpoint, which only a broken configuration asks for, something empty is
+/// returned, so code that rearranges parameters takes sizes from what it got.
 #[derive(Clone)]
 pub struct Scope<'p> {
     params: &'p Params<'p>,

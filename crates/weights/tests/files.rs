@@ -1,4 +1,6 @@
 //! Opening: single files, folders, shards, memory; and everything that is refused.
+// WASI has no folder for temporary files.
+#![cfg(not(target_family = "wasm"))]
 
 use std::collections::HashMap;
 use std::fs;

@@ -1,7 +1,7 @@
 //! Rules of the source that no compiler knows: where `unsafe` may be, how long a file is, what is left undone.
 
 use super::Faults;
-use crate::workspace::Workspace;
+use crate::workspace::{Package, Workspace};
 use anyhow::{Context as _, Result};
 use std::fs;
 use std::path::Path;
@@ -22,8 +22,12 @@ const UNFINISHED: &[&str] = &[
     concat!("#[ig", "nore]"),
 ];
 
-pub(super) fn check(workspace: &Workspace, faults: &mut Faults) -> Result<()> {
-    for package in &workspace.packages {
+pub(super) fn check<'p>(
+    workspace: &Workspace,
+    packages: impl Iterator<Item = &'p Package>,
+    faults: &mut Faults,
+) -> Result<()> {
+    for package in packages {
         let manifest = read(&package.manifest_path)?;
         if !manifest.contains("[lints]\nworkspace = true") {
             let manifest = workspace.relative(&package.manifest_path).display();

@@ -1,7 +1,7 @@
 //! Two tables kept true: why each dependency is there, and where each fixture comes from.
 
 use super::Faults;
-use crate::workspace::Workspace;
+use crate::workspace::{Package, Workspace};
 use anyhow::{Context as _, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,17 +10,23 @@ use std::path::PathBuf;
 const DEPENDENCIES: &str = "docs/dependencies.md";
 const FIXTURES: &str = "fixtures/README.md";
 
-pub(super) fn check(workspace: &Workspace, faults: &mut Faults) -> Result<()> {
-    dependencies(workspace, faults)?;
+pub(super) fn check<'p>(
+    workspace: &Workspace,
+    packages: impl Iterator<Item = &'p Package>,
+    faults: &mut Faults,
+) -> Result<()> {
+    dependencies(workspace, packages, faults)?;
     fixtures(workspace, faults)
 }
 
 /// Every crate that a manifest here names has a row, and every row is such a crate.
-fn dependencies(workspace: &Workspace, faults: &mut Faults) -> Result<()> {
+fn dependencies<'p>(
+    workspace: &Workspace,
+    packages: impl Iterator<Item = &'p Package>,
+    faults: &mut Faults,
+) -> Result<()> {
     let listed = first_column(workspace, DEPENDENCIES)?;
-    let used: BTreeSet<String> = workspace
-        .packages
-        .iter()
+    let used: BTreeSet<String> = packages
         .flat_map(|package| &package.dependencies)
         .filter(|dependency| dependency.path.is_none())
         .map(|dependency| dependency.name.clone())
