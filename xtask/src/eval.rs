@@ -84,9 +84,9 @@ pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
     for (a, b) in int8.rows.iter().zip(&f32.rows) {
         let (Some(int8), Some(f32)) = (a.scores.first(), b.scores.first()) else { continue };
         let what = if a.measure == "right" { "" } else { " (wrong characters)" };
-        let other = read.get(&a.row).map_or(String::new(), |[tesseract, nano]| {
-            format!("{tesseract:.1} % beside {nano:.1} %")
-        });
+        let other = read
+            .get(&a.row)
+            .map_or(String::new(), |[tesseract, nano]| format!("{tesseract:.1} % beside {nano:.1} %"));
         println!("| {}{what} | {} | {int8:.1} % | {f32:.1} % | {other} |", a.row, a.count);
     }
     Ok(())
