@@ -28,6 +28,7 @@ cargo xtask COMMAND
        [--target wasm32]    the kernel crates' tests as WebAssembly in Node, with simd128 and with relaxed SIMD
   check [--target T|all]    the library crates checked for another target (default wasm32-unknown-unknown)
   bench [ARGUMENT]...       the criterion benchmarks; arguments go to them, a name filters
+  bench kernels [--help]    every kernel on the shapes of the models, beside the machine's limits and other libraries
   eval [SET] [--make N]     what nano can do, a row at a time, beside Tesseract; SET (default fixtures/eval) is a folder
                             with a labels.jsonl, which --make writes first, N pictures a row
   package                   every crate to be published, packed and built from its package, nothing uploaded
