@@ -5,7 +5,7 @@ use tiny_vlm_kernels::{
     DepthwiseInput, Head, Norm, NormKind, OutMut, attend, depthwise, norm, quantize_rows, quantized_stride,
     softmax,
 };
-use tiny_vlm_quant::{Activation, ConvShape, Epilogue, Matrix, Precision, conv2d, matmul};
+use tiny_vlm_quant::{Activation, ConvShape, Epilogue, Group, Matrix, Precision, conv2d, matmul};
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, split};
 
@@ -69,11 +69,15 @@ pub(crate) struct Subject {
 }
 
 /// Number formats by their names in tables, with the number of weights that share a scale.
-const FORMATS: [(&str, Option<usize>, Precision); 4] = [
+const FORMATS: [(&str, Option<usize>, Precision); 8] = [
     ("f32", None, Precision::F32),
     ("f16", None, Precision::F16),
     ("bf16", None, Precision::Bf16),
     ("w8a8", None, Precision::Int8),
+    ("w4a8", Some(32), Precision::Int4(Group::Of32)),
+    ("w4a8", Some(64), Precision::Int4(Group::Of64)),
+    ("w2a8", Some(32), Precision::Int2(Group::Of32)),
+    ("w2a8", Some(64), Precision::Int2(Group::Of64)),
 ];
 
 /// Every case there is.

@@ -13,12 +13,14 @@
 mod bf16;
 mod f16;
 mod f32;
+mod grouped;
 mod s8;
 mod sweep;
 
 pub use bf16::{bf16_kernel, gemm_bf16};
 pub use f16::{f16_kernel, gemm_f16};
 pub use f32::{f32_kernel, gemm_f32};
+pub use grouped::{gemm_grouped, grouped_kernel};
 pub use s8::{Quantized, gemm_s8, s8_kernel};
 
 use std::mem::MaybeUninit;
