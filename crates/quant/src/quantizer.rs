@@ -92,8 +92,9 @@ pub fn quantize_groups(
 ) -> Result<GroupQuantized, QuantError> {
     check_length("weights", n, k, weights.len())?;
     check_finite("weight", weights)?;
+    let group = group.max(1);
     let mut out =
-        GroupQuantized { values: vec![0; n * k], scales: Vec::with_capacity(n * k.div_ceil(group.max(1))) };
+        GroupQuantized { values: vec![0; n * k], scales: Vec::with_capacity(n * k.div_ceil(group)) };
     if k == 0 {
         return Ok(out);
     }
@@ -104,7 +105,7 @@ pub fn quantize_groups(
                 round(weights, scale.to_f32(), bits, values);
                 (scale, error(weights, scale.to_f32(), values))
             });
-            let scale = if ends[0].1 <= ends[1].1 { ends[0].0 } else { ends[1].0 };
+            let scale = if ends[1].1 < ends[0].1 { ends[1].0 } else { ends[0].0 };
             round(weights, scale.to_f32(), bits, values);
             out.scales.push(scale);
         }
@@ -132,6 +133,9 @@ fn refine(weights: &[f32], mut scale: f32, bits: Bits, values: &mut [i8]) -> f32
 
 /// The sum of the squares of what rounding lost.
 fn error(weights: &[f32], scale: f32, values: &[i8]) -> f32 {
+    if !scale.is_finite() {
+        return f32::INFINITY;
+    }
     weights.iter().zip(values).map(|(w, v)| (f32::from(*v) * scale - w).powi(2)).sum()
 }
 
