@@ -29,6 +29,8 @@ cargo xtask COMMAND
        [--target wasm32]    the same as WebAssembly in Node; those of the kernel crates with relaxed SIMD, too
   check [--target T|all]    the library crates checked for another target (default wasm32-unknown-unknown)
   bench [ARGUMENT]...       the criterion benchmarks; arguments go to them, a name filters
+  bench kernels [--help]    every kernel on the shapes of the models, beside the machine's limits and other libraries
+  bench quantization [FILE] what each number format loses of the weights of FILE (the embedded model's) and of made-up ones
   eval [SET] [--make N]     what nano can do, a row at a time, beside Tesseract; SET (default fixtures/eval) is a folder
                             with a labels.jsonl, which --make writes first, N pictures a row
   fuzz [TARGET] [--seconds N]

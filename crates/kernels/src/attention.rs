@@ -1,7 +1,8 @@
 //! Attention of one head in f32: `softmax(scale · q·kᵀ) · v`.
 //!
 //! Keys and the transpose of the values are packed as weights are, so both products are [`gemm_f32`]. Queries
-//! go in blocks of [`QUERY_BLOCK`] rows, whose scores stay in the second-level cache between the two products.
+//! go in blocks of [`QUERY_BLOCK`] rows, whose scores stay in the second-level cache between the two products. What
+//! a row's exponentials sum to is divided by at the end, from its few values.
 
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::ViewMut;
@@ -11,7 +12,7 @@ use crate::layout::{Packed, pack, pack_transposed};
 use crate::lhs::Lhs;
 use crate::output::OutMut;
 use crate::product::gemm_f32;
-use crate::rows::softmax;
+use crate::rows::softmax_unscaled;
 
 /// Queries whose scores are held at a time.
 pub const QUERY_BLOCK: usize = 48;
@@ -44,7 +45,9 @@ impl Head<'_> {
     pub fn scratch(&self) -> usize {
         let [queries, keys] = self.counts;
         let padded = |n: usize| n.next_multiple_of(16);
-        padded(keys) * self.dim + padded(self.value_dim) * keys + QUERY_BLOCK.min(queries) * padded(keys)
+        padded(keys) * self.dim
+            + padded(self.value_dim) * keys
+            + QUERY_BLOCK.min(queries) * score_stride(keys)
     }
 }
 
@@ -62,36 +65,47 @@ pub fn attend(level: Level, head: &Head<'_>, scratch: &mut [f32], out: &mut [f32
         }
         return;
     }
-    let padded = keys.next_multiple_of(16);
-    let (packed_keys, rest) = scratch.split_at_mut(padded * head.dim);
+    let stride = score_stride(keys);
+    let (packed_keys, rest) = scratch.split_at_mut(keys.next_multiple_of(16) * head.dim);
     let (packed_values, rest) = rest.split_at_mut(head.value_dim.next_multiple_of(16) * keys);
     pack(head.keys, keys, head.dim, head.strides[1], packed_keys);
     pack_transposed(head.values, head.value_dim, keys, head.strides[2], packed_values);
     let packed_keys = Packed::new(packed_keys, keys, head.dim).expect("packed length");
     let packed_values = Packed::new(packed_values, head.value_dim, keys).expect("packed length");
+    let mut factors = [0.0; QUERY_BLOCK];
     for first in (0..queries).step_by(QUERY_BLOCK) {
         let rows = (queries - first).min(QUERY_BLOCK);
         let seen = |row: usize| head.causal.map_or(keys, |n| (n + first + row).min(keys));
         let most = seen(rows - 1);
-        let scores = &mut rest[..rows * padded];
+        let scores = &mut rest[..rows * stride];
         let q = Lhs::matrix(&head.queries[first * head.strides[0]..], rows, head.dim, head.strides[0]);
         let plain = Epilogue::default();
-        gemm_f32(level, &q, packed_keys, &plain, whole(scores, rows, most, padded));
+        gemm_f32(level, &q, packed_keys, &plain, whole(scores, rows, most, stride));
         if head.causal.is_none() {
-            softmax(level, scores, rows, keys, padded, head.scale);
+            softmax_unscaled(level, scores, keys, stride, head.scale, &mut factors[..rows]);
         } else {
-            for (r, row) in scores.chunks_exact_mut(padded).enumerate() {
+            for (r, (row, factor)) in scores.chunks_exact_mut(stride).zip(&mut factors).enumerate() {
                 let n = seen(r);
-                softmax(level, row, 1, n, padded, head.scale);
+                softmax_unscaled(level, row, n, stride, head.scale, std::slice::from_mut(factor));
                 row[n..most].fill(0.0);
             }
         }
         // Keys that no query of this block sees stay out of the sum: their weights are zero, whatever their values.
-        scores.chunks_exact_mut(padded).for_each(|row| row[most..keys].fill(0.0));
-        let weights = Lhs::matrix(scores, rows, keys, padded);
+        scores.chunks_exact_mut(stride).for_each(|row| row[most..keys].fill(0.0));
+        let weights = Lhs::matrix(scores, rows, keys, stride);
         let to = &mut out[first * out_stride..];
         gemm_f32(level, &weights, packed_values, &plain, whole(to, rows, head.value_dim, out_stride));
+        // There are fewer values than keys to be scaled.
+        for (row, factor) in to.chunks_mut(out_stride).zip(&factors[..rows]) {
+            row[..head.value_dim].iter_mut().for_each(|x| *x *= factor);
+        }
     }
+}
+
+/// Elements between the scores of two queries: an odd number of cache lines, so that the rows of a tile do not all fall
+/// into the same sets of the first-level cache.
+fn score_stride(keys: usize) -> usize {
+    (keys.div_ceil(16) | 1) * 16
 }
 
 fn whole(data: &mut [f32], rows: usize, columns: usize, stride: usize) -> OutMut<'_> {

@@ -2,9 +2,10 @@
 //!
 //! A tile is 16 channels of `T` neighbouring output pixels. For each kernel row it loads `kw` vectors of weights and
 //! `(T − 1)·stride + kw` of input, for `T · kw` multiplications: at 7×7 and T = 8, 21 loads for 56. Borders need
-//! no copy: rows of the kernel that fall outside the image are left out, and pixels whose windows reach over its
-//! sides are computed by themselves.
+//! no copy: rows and columns of a tile's input that fall outside the image are left out. The last tile of a line may
+//! overlap the one before it, and computes the same again.
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use tiny_vlm_simd::{Isa, LANES, Level, Op};
@@ -83,14 +84,6 @@ fn inside(start: usize, pad: usize, kernel: usize, n: usize) -> Range<usize> {
     first..last.max(first)
 }
 
-/// The output pixels of a line whose windows lie wholly within the image.
-fn interior(conv: &ConvShape, w: usize, ow: usize) -> Range<usize> {
-    let (kw, stride, pad) = (conv.kernel[1], conv.stride[1], conv.pad_columns[0]);
-    let first = pad.div_ceil(stride).min(ow);
-    let last = (w + pad).checked_sub(kw).map_or(0, |room| (room / stride + 1).min(ow));
-    first..last.max(first)
-}
-
 struct Depthwise<'a, 'b> {
     input: &'b DepthwiseInput<'a>,
     weights: &'a [f32],
@@ -128,15 +121,15 @@ impl Depthwise<'_, '_> {
         let [h, w, c] = self.input.shape;
         let conv = self.input.conv;
         let ow = self.lines.1;
-        let middle = interior(&conv, w, ow);
         let bias_only = Epilogue { bias: None, ..*self.epilogue }.is_nothing();
         let rest = Epilogue { bias: None, ..*self.epilogue };
         let stride = self.out.stride();
         let to = self.out.pointer();
+        let mut sums = Sums([0.0; CHUNK * LANES]);
+        let sums = sums.0.as_mut_ptr();
         for (i, oy) in self.lines.0.clone().enumerate() {
             let rows = inside(oy * conv.stride[0], conv.pad_rows[0], conv.kernel[0], h);
-            let top =
-                oy * conv.stride[0] + rows.start - conv.pad_rows[0].min(oy * conv.stride[0] + rows.start);
+            let top = (oy * conv.stride[0] + rows.start).saturating_sub(conv.pad_rows[0]);
             for channel in (0..c).step_by(LANES) {
                 let n = (c - channel).min(LANES);
                 let bias = match self.epilogue.bias {
@@ -148,63 +141,30 @@ impl Depthwise<'_, '_> {
                     weights: self.weights.as_ptr(),
                     c,
                     w,
-                    kw: conv.kernel[1],
+                    pad: conv.pad_columns[0],
                     top,
                     rows: rows.clone(),
                     channel,
                     n,
                 };
-                let mut sums = Sums([0.0; CHUNK * LANES]);
-                let mut x = 0;
-                while x < ow {
+                for x in (0..ow).step_by(CHUNK) {
                     let end = (x + CHUNK).min(ow);
                     // SAFETY: line and channels lie within the rectangle, which begins at the first line.
                     let at = unsafe { to.add((i * ow + x) * stride + channel) };
                     // Sums go straight to their place unless something is left to be done to them.
-                    let (keep, step) = if bias_only { (at, stride) } else { (sums.0.as_mut_ptr(), LANES) };
-                    let mut p = x;
-                    while p < end {
-                        let tile = if KW == 0 || !middle.contains(&p) {
-                            1
+                    let (keep, step) = if bias_only { (at, stride) } else { (sums, LANES) };
+                    // SAFETY: these output pixels exist; `keep` has room for them, whole vectors of them where it is
+                    // the buffer.
+                    unsafe {
+                        if KW == 0 {
+                            window.pixels(isa, &conv, x..end, bias, keep, step);
                         } else {
-                            match middle.end.min(end) - p {
-                                8.. if I::TILE.accumulators >= 12 => 8,
-                                4.. => 4,
-                                _ => 1,
-                            }
-                        };
-                        // SAFETY: every tile but the single pixel has its windows inside the image; `keep` has
-                        // room for the pixels of this chunk, whole vectors of them where it is the buffer.
-                        unsafe {
-                            let to = keep.add((p - x) * step);
-                            match tile {
-                                8 => window.tile::<I, KW, S, 8>(
-                                    isa,
-                                    p * S - conv.pad_columns[0],
-                                    bias,
-                                    to,
-                                    step,
-                                ),
-                                4 => window.tile::<I, KW, S, 4>(
-                                    isa,
-                                    p * S - conv.pad_columns[0],
-                                    bias,
-                                    to,
-                                    step,
-                                ),
-                                _ => {
-                                    let start = p * conv.stride[1];
-                                    let columns = inside(start, conv.pad_columns[0], conv.kernel[1], w);
-                                    let x = (start + columns.start).saturating_sub(conv.pad_columns[0]);
-                                    window.pixel(isa, x, columns, bias, to);
-                                }
-                            }
+                            window.line::<I, KW, S>(isa, x..end, bias, keep, step);
                         }
-                        p += tile;
                     }
                     if !bias_only {
                         isa.call(Finish {
-                            from: sums.0.as_ptr(),
+                            from: sums,
                             from_stride: LANES,
                             to: at,
                             to_stride: stride,
@@ -215,7 +175,6 @@ impl Depthwise<'_, '_> {
                             epilogue: &rest,
                         });
                     }
-                    x = end;
                 }
             }
         }
@@ -228,7 +187,8 @@ struct Window {
     weights: *const f32,
     c: usize,
     w: usize,
-    kw: usize,
+    /// Columns of border to the left.
+    pad: usize,
     /// The first input row that is read, and the kernel rows that are used.
     top: usize,
     rows: Range<usize>,
@@ -237,13 +197,62 @@ struct Window {
 }
 
 impl Window {
-    /// `T` pixels whose first window begins in column `x`.
+    /// Some pixels of a line, in tiles.
     ///
     /// # Safety
-    /// All windows must lie within the image, and `to` must have room for `n` values every `step`.
+    /// The pixels must exist, and `to` must have room for `n` values of each, or a vector where that is more, every
+    /// `step`.
+    #[inline(always)]
+    unsafe fn line<I: Isa, const KW: usize, const S: usize>(
+        &self,
+        isa: I,
+        pixels: Range<usize>,
+        bias: I::F32,
+        to: *mut f32,
+        step: usize,
+    ) {
+        let mut x = pixels.start;
+        while x < pixels.end {
+            let (left, all) = (pixels.end - x, pixels.len());
+            // Whether so many pixels from here on can be computed without a look at the borders.
+            let plain = |tile: usize| {
+                let windows = x * S..(x + tile - 1) * S + KW;
+                tile <= left
+                    && self.n == LANES
+                    && windows.start >= self.pad
+                    && windows.end - self.pad <= self.w
+            };
+            // A vector of a narrow instruction set takes several registers.
+            let most = I::TILE.accumulators;
+            let tile = match all {
+                8.. if most >= 12 && left > 4 => 8,
+                4.. => 4,
+                _ => 1,
+            };
+            let first = x.min(pixels.end - tile);
+            // SAFETY: all pixels of the tile are among those that the caller promises; where no borders are looked at,
+            // its windows lie within the image and it has all channels.
+            unsafe {
+                let to = to.add((first - pixels.start) * step);
+                match (tile, plain(tile)) {
+                    (8, true) => self.tile::<I, KW, S, 8, true>(isa, first, bias, to, step),
+                    (8, false) => self.tile::<I, KW, S, 8, false>(isa, first, bias, to, step),
+                    (4, true) => self.tile::<I, KW, S, 4, true>(isa, first, bias, to, step),
+                    (4, false) => self.tile::<I, KW, S, 4, false>(isa, first, bias, to, step),
+                    _ => self.tile::<I, KW, S, 1, false>(isa, first, bias, to, step),
+                }
+            }
+            x = first + tile;
+        }
+    }
+
+    /// `T` pixels from `x` on; where `PLAIN`, all 16 channels of them, and windows that lie within the image.
+    ///
+    /// # Safety
+    /// As [`line`](Window::line), and what `PLAIN` says must be so.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "a register tile is indexed by pixel and tap")]
-    unsafe fn tile<I: Isa, const KW: usize, const S: usize, const T: usize>(
+    unsafe fn tile<I: Isa, const KW: usize, const S: usize, const T: usize, const PLAIN: bool>(
         &self,
         isa: I,
         x: usize,
@@ -252,22 +261,30 @@ impl Window {
         step: usize,
     ) {
         let mut acc = [bias; T];
-        let whole = self.n == LANES;
+        // The tile's columns of input that lie in the image.
+        let columns = inside(x * S, self.pad, (T - 1) * S + KW, self.w);
+        let left = (x * S) as isize - self.pad as isize;
         for (i, ky) in self.rows.clone().enumerate() {
-            // SAFETY: the caller promises that rows and columns of the windows exist; the last channels of a
-            // pixel are read with as many lanes as there are.
+            let line = (self.top + i) * self.w;
+            let row =
+                self.image.wrapping_offset((line as isize + left) * self.c as isize + self.channel as isize);
+            // Hidden from the compiler, which would otherwise keep a pointer for every column and move them all along.
+            let row = black_box(row);
+            let taps = black_box(self.weights.wrapping_add(ky * KW * self.c + self.channel));
+            // SAFETY: rows and taps of the kernel exist, and only columns within the image are read, the last channels
+            // with as many lanes as there are.
             unsafe {
-                let row = self.image.add(((self.top + i) * self.w + x) * self.c + self.channel);
-                let taps = self.weights.add(ky * KW * self.c + self.channel);
                 let mut w = [bias; KW];
                 for kx in 0..KW {
-                    w[kx] = self.load(isa, taps.add(kx * self.c), whole);
+                    w[kx] = self.load::<I, PLAIN>(isa, taps.add(kx * self.c));
                 }
                 for j in 0..(T - 1) * S + KW {
-                    let v = self.load(isa, row.add(j * self.c), whole);
-                    for t in 0..T {
-                        if j >= t * S && j - t * S < KW {
-                            acc[t] = isa.fma(v, w[j - t * S], acc[t]);
+                    if PLAIN || columns.contains(&j) {
+                        let v = self.load::<I, PLAIN>(isa, row.wrapping_add(j * self.c));
+                        for t in 0..T {
+                            if j >= t * S && j - t * S < KW {
+                                acc[t] = isa.fma(v, w[j - t * S], acc[t]);
+                            }
                         }
                     }
                 }
@@ -275,38 +292,54 @@ impl Window {
         }
         for t in 0..T {
             // SAFETY: the caller promises room for these values.
-            unsafe { isa.store_first(to.add(t * step), self.n, acc[t]) };
-        }
-    }
-
-    /// One pixel, of whose windows the given kernel columns lie in the image, the first in column `x`.
-    ///
-    /// # Safety
-    /// Those columns must lie within the image, and `to` must have room for `n` values.
-    #[inline(always)]
-    unsafe fn pixel<I: Isa>(&self, isa: I, x: usize, columns: Range<usize>, bias: I::F32, to: *mut f32) {
-        let mut acc = bias;
-        for (i, ky) in self.rows.clone().enumerate() {
-            for (j, kx) in columns.clone().enumerate() {
-                // SAFETY: the caller promises that these rows and columns exist.
-                unsafe {
-                    let at = ((self.top + i) * self.w + x + j) * self.c + self.channel;
-                    let v = isa.load_first(self.image.add(at), self.n);
-                    let tap = (ky * self.kw + kx) * self.c + self.channel;
-                    acc = isa.fma(v, isa.load_first(self.weights.add(tap), self.n), acc);
-                }
+            unsafe {
+                let to = to.add(t * step);
+                if PLAIN { isa.store(to, acc[t]) } else { isa.store_first(to, self.n, acc[t]) }
             }
         }
-        // SAFETY: the caller promises room.
-        unsafe { isa.store_first(to, self.n, acc) };
+    }
+
+    /// Some pixels of a line, one by one, with a kernel of any width.
+    ///
+    /// # Safety
+    /// As [`line`](Window::line).
+    #[inline(always)]
+    unsafe fn pixels<I: Isa>(
+        &self,
+        isa: I,
+        conv: &ConvShape,
+        pixels: Range<usize>,
+        bias: I::F32,
+        to: *mut f32,
+        step: usize,
+    ) {
+        for (at, x) in pixels.enumerate() {
+            let start = x * conv.stride[1];
+            let columns = inside(start, self.pad, conv.kernel[1], self.w);
+            let left = (start + columns.start).saturating_sub(self.pad);
+            let mut acc = bias;
+            for (i, ky) in self.rows.clone().enumerate() {
+                for (j, kx) in columns.clone().enumerate() {
+                    // SAFETY: these rows and columns of the image and these taps exist.
+                    unsafe {
+                        let at = ((self.top + i) * self.w + left + j) * self.c + self.channel;
+                        let v = self.load::<I, false>(isa, self.image.add(at));
+                        let tap = (ky * conv.kernel[1] + kx) * self.c + self.channel;
+                        acc = isa.fma(v, self.load::<I, false>(isa, self.weights.add(tap)), acc);
+                    }
+                }
+            }
+            // SAFETY: the caller promises room.
+            unsafe { isa.store_first(to.add(at * step), self.n, acc) };
+        }
     }
 
     /// # Safety
-    /// `n` values must be readable, and 16 of them where `whole`.
+    /// `n` values must be readable, and 16 of them where `WHOLE`.
     #[inline(always)]
-    unsafe fn load<I: Isa>(&self, isa: I, from: *const f32, whole: bool) -> I::F32 {
+    unsafe fn load<I: Isa, const WHOLE: bool>(&self, isa: I, from: *const f32) -> I::F32 {
         // SAFETY: the caller's promise.
-        unsafe { if whole { isa.load(from) } else { isa.load_first(from, self.n) } }
+        unsafe { if WHOLE { isa.load(from) } else { isa.load_first(from, self.n) } }
     }
 }
 

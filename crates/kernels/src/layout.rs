@@ -10,6 +10,11 @@
 //! | `bf16-n16k2` | bf16 | `[N/16][K/2][16][2]` | two |
 //! | `f16-n16` | f16 | `[N/16][K][16]` | one, in 32 bytes |
 //! | `s8-n16k4` | s8 | `[N/16][K/4][16][4]` | four |
+//! | `s4-n16k8-g32`, `-g64` | s4 | `[N/16][K/8][16][4][2]` | four, in 32 bytes |
+//! | `s2-n16k16-g32`, `-g64` | s2 | `[N/16][K/16][16][4][4]` | four, in 16 bytes |
+//!
+//! The last two are of [`Grouped`](crate::Grouped), which adds scales. Their bytes are those of `s8-n16k4` laid over
+//! one another: a byte's first bits belong to the first of two (or four) steps, its last bits to the last.
 //!
 //! N and K are padded with zeros. All of them serve matrix-vector and matrix-matrix products alike, at every
 //! level: a file of packed weights fits every machine.
@@ -31,9 +36,48 @@ pub enum Layout {
     F16,
     /// s8 in `[N/16][K/4][16][4]`.
     S8,
+    /// s4 in `[N/16][K/8][16][4][2]`, a scale for each group.
+    S4(Group),
+    /// s2 in `[N/16][K/16][16][4][4]`, a scale for each group.
+    S2(Group),
+}
+
+/// How many neighbours along K share a scale.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// 32, for small models.
+    Of32,
+    /// 64, at half the bytes for scales.
+    Of64,
+}
+
+impl Group {
+    /// Its length.
+    pub const fn len(self) -> usize {
+        match self {
+            Group::Of32 => 32,
+            Group::Of64 => 64,
+        }
+    }
+
+    /// Never.
+    pub const fn is_empty(self) -> bool {
+        false
+    }
 }
 
 impl Layout {
+    const ALL: [Layout; 8] = [
+        Layout::F32,
+        Layout::Bf16,
+        Layout::F16,
+        Layout::S8,
+        Layout::S4(Group::Of32),
+        Layout::S4(Group::Of64),
+        Layout::S2(Group::Of32),
+        Layout::S2(Group::Of64),
+    ];
+
     /// The name that a file of packed weights carries.
     pub fn id(self) -> &'static str {
         match self {
@@ -41,36 +85,54 @@ impl Layout {
             Layout::Bf16 => "bf16-n16k2",
             Layout::F16 => "f16-n16",
             Layout::S8 => "s8-n16k4",
+            Layout::S4(Group::Of32) => "s4-n16k8-g32",
+            Layout::S4(Group::Of64) => "s4-n16k8-g64",
+            Layout::S2(Group::Of32) => "s2-n16k16-g32",
+            Layout::S2(Group::Of64) => "s2-n16k16-g64",
         }
     }
 
     /// The layout of this name.
     pub fn from_id(id: &str) -> Option<Layout> {
-        [Layout::F32, Layout::Bf16, Layout::F16, Layout::S8].into_iter().find(|l| l.id() == id)
+        Layout::ALL.into_iter().find(|l| l.id() == id)
     }
 
-    /// Values of K in a step.
+    /// Values of K that stay together: those of a step, or those that share a scale. K is padded to a multiple.
     pub fn group(self) -> usize {
         match self {
             Layout::F32 | Layout::F16 => 1,
             Layout::Bf16 => 2,
             Layout::S8 => 4,
+            Layout::S4(group) | Layout::S2(group) => group.len(),
         }
     }
 
-    /// Elements of the packed form of an N×K matrix, or nothing where that overflows.
+    /// Values of K that a byte holds.
+    pub(crate) fn planes(self) -> usize {
+        match self {
+            Layout::S4(_) => 2,
+            Layout::S2(_) => 4,
+            _ => 1,
+        }
+    }
+
+    /// Elements of the packed form of an N×K matrix (bytes, where several share one), or nothing where that
+    /// overflows.
     pub fn len(self, n: usize, k: usize) -> Option<usize> {
-        let k = k.checked_next_multiple_of(self.group())?;
+        let k = k.checked_next_multiple_of(self.group())? / self.planes();
         n.checked_next_multiple_of(PANEL)?.checked_mul(k)
     }
 
-    /// Where an element of the matrix lies in the packed form.
+    /// Where an element of the matrix (or the byte that holds it) lies in the packed form.
     #[inline]
     pub fn position(self, k: usize, row: usize, column: usize) -> usize {
-        let group = self.group();
-        let steps = k.div_ceil(group);
+        let (width, planes) = match self {
+            Layout::S4(_) | Layout::S2(_) => (4, self.planes()),
+            _ => (self.group(), 1),
+        };
+        let steps = k.next_multiple_of(self.group()) / (width * planes);
         let (panel, lane) = (row / PANEL, row % PANEL);
-        ((panel * steps + column / group) * PANEL + lane) * group + column % group
+        ((panel * steps + column / (width * planes)) * PANEL + lane) * width + column % width
     }
 }
 
@@ -159,16 +221,19 @@ pub fn pack<T: Element>(src: &[T], n: usize, k: usize, stride: usize, dst: &mut 
     }
     for (p, panel) in dst.chunks_exact_mut(panel_len).enumerate() {
         let rows = (n - p * PANEL).min(PANEL);
-        for (s, step) in panel.chunks_exact_mut(PANEL * group).enumerate() {
-            let columns = (k - s * group).min(group);
-            for (lane, values) in step.chunks_exact_mut(group).enumerate() {
-                if lane < rows {
-                    let from = &src[(p * PANEL + lane) * stride + s * group..][..columns];
-                    values[..columns].copy_from_slice(from);
-                    values[columns..].fill(T::default());
-                } else {
-                    values.fill(T::default());
-                }
+        if rows < PANEL || !k.is_multiple_of(group) {
+            panel.fill(T::default());
+        }
+        for lane in 0..rows {
+            let row = &src[(p * PANEL + lane) * stride..][..k];
+            // The length of a group is known to the compiler, so that copying one is a move.
+            let (whole, tail) = row.split_at(k - k % group);
+            let mut steps = panel.chunks_exact_mut(PANEL * group);
+            for (values, step) in whole.chunks_exact(group).zip(&mut steps) {
+                step[lane * group..][..group].copy_from_slice(values);
+            }
+            if let Some(step) = steps.next() {
+                step[lane * group..][..tail.len()].copy_from_slice(tail);
             }
         }
     }
@@ -188,9 +253,14 @@ pub fn pack_transposed<T: Element>(src: &[T], n: usize, k: usize, stride: usize,
     for (p, panel) in dst.chunks_exact_mut(k * PANEL).enumerate() {
         let columns = (n - p * PANEL).min(PANEL);
         for (s, step) in panel.chunks_exact_mut(PANEL).enumerate() {
-            let from = &src[s * stride + p * PANEL..][..columns];
-            step[..columns].copy_from_slice(from);
-            step[columns..].fill(T::default());
+            let from = &src[s * stride + p * PANEL..];
+            // A whole step is of a length that the compiler knows.
+            if columns == PANEL {
+                step.copy_from_slice(&from[..PANEL]);
+            } else {
+                step[..columns].copy_from_slice(&from[..columns]);
+                step[columns..].fill(T::default());
+            }
         }
     }
 }
@@ -238,10 +308,11 @@ mod tests {
 
     #[test]
     fn ids_name_layouts() {
-        for layout in [Layout::F32, Layout::Bf16, Layout::F16, Layout::S8] {
+        for layout in Layout::ALL {
             assert_eq!(Layout::from_id(layout.id()), Some(layout));
         }
         assert_eq!(Layout::from_id("s4"), None);
+        assert_eq!(Layout::S4(Group::Of32).len(17, 33), Some(32 * 32));
         assert_eq!(Layout::F32.len(usize::MAX, 2), None);
     }
 }

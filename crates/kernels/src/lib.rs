@@ -4,8 +4,8 @@
 //! and threads. An operator cuts its output with `tiny_vlm_tensor::split` and lets each task
 //! compute its part, an [`OutMut`].
 //!
-//! - [`gemm_f32`], [`gemm_bf16`], [`gemm_f16`], [`gemm_s8`]: activations by packed weights ([`Layout`]), for one row
-//!   or many, with an [`Epilogue`] of bias, activation, gate, layer scale and residual.
+//! - [`gemm_f32`], [`gemm_bf16`], [`gemm_f16`], [`gemm_s8`] and, for weights of four and two bits, [`gemm_grouped`]:
+//!   activations by packed weights ([`Layout`]), for one row or many, with an [`Epilogue`] of bias, activation, gate, layer scale and residual.
 //! - [`ConvShape`] and strips: dense convolution in NHWC, as the same products over windows in place.
 //! - [`depthwise`] convolution and [`pool`]ing; [`softmax`], [`norm`], [`rotate`], [`attend`], activations.
 //!
@@ -36,6 +36,7 @@ mod conv;
 mod depthwise;
 mod elementwise;
 mod epilogue;
+mod grouped;
 mod layout;
 mod lhs;
 mod math;
@@ -52,11 +53,13 @@ pub use conv::{ConvShape, StripSource, copy_strip, gather_windows, quantize_stri
 pub use depthwise::{DepthwiseInput, Pool, depthwise, pool};
 pub use elementwise::{activate, add_assign, to_bf16};
 pub use epilogue::{Activation, Epilogue, Residual};
-pub use layout::{Element, Layout, PANEL, Packed, pack, pack_transposed};
+pub use grouped::{Grouped, pack_codes};
+pub use layout::{Element, Group, Layout, PANEL, Packed, pack, pack_transposed};
 pub use lhs::Lhs;
 pub use output::OutMut;
 pub use product::{
-    Quantized, bf16_kernel, f16_kernel, f32_kernel, gemm_bf16, gemm_f16, gemm_f32, gemm_s8, s8_kernel,
+    Quantized, bf16_kernel, f16_kernel, f32_kernel, gemm_bf16, gemm_f16, gemm_f32, gemm_grouped, gemm_s8,
+    grouped_kernel, s8_kernel,
 };
 pub use quantize::{quantize_rows, quantized_stride};
 pub use rotary::{Pairing, rotary_angles, rotate};

@@ -25,6 +25,23 @@ pub(crate) fn exp<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     isa.mul(isa.add(p, p), scale)
 }
 
+/// `2ˣ` for `x` at most a rounding above zero, to 1.6e-7; 0 below −126.5.
+///
+/// As [`exp`], without what only large numbers need. The polynomial is minimax in the relative error and exactly 1 at 0.
+#[inline(always)]
+pub(crate) fn exp2_below<I: Isa>(isa: I, x: I::F32) -> I::F32 {
+    const P: [f32; 5] = [0.693_147, 0.240_222_42, 0.055_507_336, 0.009_671_513, 0.001_326_472_7];
+    // The second operand is the one that a NaN survives in.
+    let x = isa.max(isa.splat(-127.0), x);
+    let n = isa.to_i32(x);
+    let r = isa.sub(x, isa.to_f32(n));
+    let mut p = isa.splat(P[4]);
+    for c in [P[3], P[2], P[1], P[0], 1.0] {
+        p = isa.fma(p, r, isa.splat(c));
+    }
+    isa.mul(p, isa.float(isa.shl::<23>(isa.add_i32(n, isa.splat_i32(127)))))
+}
+
 /// `1 / (1 + e⁻ˣ)`
 #[inline(always)]
 pub(crate) fn sigmoid<I: Isa>(isa: I, x: I::F32) -> I::F32 {

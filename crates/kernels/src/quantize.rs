@@ -15,17 +15,17 @@ use crate::output::OutMut;
 /// Below this a range counts as zero: its inverse would not be finite.
 const SMALLEST: f32 = 1e-35;
 
-/// Words of a quantized row of K values, the least stride: scale and zero, then the bytes.
+/// Words of a quantized row of K values, the least stride: scale and zero, then the bytes, for weights of any layout.
 ///
 /// Strides are odd multiples of a cache line, so that the rows of a tile do not all fall into the same sets of the
 /// first-level cache.
 pub fn quantized_stride(k: usize) -> usize {
-    let lines = (2 + k.div_ceil(4)).div_ceil(16);
+    let lines = (2 + k.next_multiple_of(64) / 4).div_ceil(16);
     (lines | 1) * 16
 }
 
-/// Quantizes rows. Each row of `out` begins with scale and zero and goes on with the bytes, K rounded up to a
-/// multiple of four of them; it must have room for them.
+/// Quantizes rows. Each row of `out` begins with scale and zero and goes on with the bytes, and zeros to its end; it must
+/// have room for K rounded up to a multiple of four.
 ///
 /// # Panics
 /// If there are fewer rows of `x` than of `out`, or they are too short.
@@ -46,13 +46,12 @@ impl DotOp for Quantize<'_> {
     type Output = ();
     #[inline(always)]
     fn eval<I: Dot4>(mut self, isa: I) {
-        let bytes = self.x.shape()[1].next_multiple_of(4);
         for (i, r) in self.out.rows().enumerate() {
             let x = self.x.row(r);
             let range = range_of(isa, [x].into_iter());
             let (head, to) = self.out.row_mut(i).split_at_mut(2);
             head.copy_from_slice(&[range.scale, range.zero]);
-            range.quantize(isa, x, &mut bytemuck::cast_slice_mut(to)[..bytes]);
+            range.quantize(isa, x, bytemuck::cast_slice_mut(to));
         }
     }
 }
@@ -70,12 +69,14 @@ pub(crate) struct Range {
 #[inline(always)]
 pub(crate) fn range_of<'a, I: Dot4>(isa: I, slices: impl Iterator<Item = &'a [f32]>) -> Range {
     let nothing = isa.splat(0.0);
-    let (mut low, mut high, mut other) = ([nothing; 2], [nothing; 2], [nothing; 2]);
+    // Several chains hide the latency of each.
+    let (mut low, mut high, mut other) = ([nothing; 4], [nothing; 4], [nothing; 4]);
     for x in slices {
-        let (pairs, rest) = x.as_chunks::<{ 2 * LANES }>();
-        for pair in pairs {
-            for j in 0..2 {
-                let x = isa.load_slice(&pair[j * LANES..][..LANES]);
+        let (fours, rest) = x.as_chunks::<{ 4 * LANES }>();
+        for four in fours {
+            let (vectors, _) = four.as_chunks::<LANES>();
+            for j in 0..4 {
+                let x = isa.load_array(&vectors[j]);
                 low[j] = isa.min(low[j], x);
                 high[j] = isa.max(high[j], x);
                 // Zero for every number, NaN for the rest, and so it stays.
@@ -89,10 +90,11 @@ pub(crate) fn range_of<'a, I: Dot4>(isa: I, slices: impl Iterator<Item = &'a [f3
             other[0] = isa.fma(x, nothing, other[0]);
         }
     }
-    let low = isa.reduce_min(isa.min(low[0], low[1]));
-    let high = isa.reduce_max(isa.max(high[0], high[1]));
+    let low = isa.reduce_min(isa.min(isa.min(low[0], low[1]), isa.min(low[2], low[3])));
+    let high = isa.reduce_max(isa.max(isa.max(high[0], high[1]), isa.max(high[2], high[3])));
+    let other = isa.add(isa.add(other[0], other[1]), isa.add(other[2], other[3]));
     let most = f32::from(I::ACTIVATION_MAX);
-    if isa.reduce_sum(isa.add(other[0], other[1])).is_nan() {
+    if isa.reduce_sum(other).is_nan() {
         return Range { scale: f32::NAN, zero: 0.0, inverse: 0.0, most };
     }
     let scale = high / most - low / most;

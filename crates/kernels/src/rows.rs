@@ -13,6 +13,37 @@ pub fn softmax(level: Level, data: &mut [f32], rows: usize, columns: usize, stri
     level.run(Softmax { data, rows, columns, stride, scale });
 }
 
+/// As [`softmax`], but each row is left to be multiplied by its element of `factors`.
+pub(crate) fn softmax_unscaled(
+    level: Level,
+    data: &mut [f32],
+    columns: usize,
+    stride: usize,
+    scale: f32,
+    factors: &mut [f32],
+) {
+    check(data.len(), factors.len(), columns, stride);
+    level.run(Unscaled { data, columns, stride, scale, factors });
+}
+
+struct Unscaled<'a> {
+    data: &'a mut [f32],
+    columns: usize,
+    stride: usize,
+    scale: f32,
+    factors: &'a mut [f32],
+}
+
+impl Op for Unscaled<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        for (r, factor) in self.factors.iter_mut().enumerate() {
+            *factor = exponentials(isa, &mut self.data[r * self.stride..][..self.columns], self.scale);
+        }
+    }
+}
+
 struct Softmax<'a> {
     data: &'a mut [f32],
     rows: usize,
@@ -34,35 +65,44 @@ impl Op for Softmax<'_> {
 /// One row's softmax.
 #[inline(always)]
 pub(crate) fn softmax_row<I: Isa>(isa: I, row: &mut [f32], scale: f32) {
+    let inverse = isa.splat(exponentials(isa, row, scale));
     let (whole, tail) = row.as_chunks_mut::<LANES>();
-    let lowest = isa.splat(f32::MIN);
-    let factor = isa.splat(scale);
-    let first = isa.select(below(isa, tail.len()), isa.mul(isa.load_slice(tail), factor), lowest);
-    let mut most = isa.max(lowest, first);
-    for x in whole.iter() {
-        most = isa.max(most, isa.mul(isa.load_array(x), factor));
-    }
-    // A maximum no lower than the least number keeps a row of −∞ from being NaN.
-    let most = isa.splat(isa.reduce_max(isa.max(most, lowest)));
-    let mut sum = isa.splat(0.0);
-    for x in whole.iter_mut() {
-        let e = math::exp(isa, isa.sub(isa.mul(isa.load_array(x), factor), most));
-        sum = isa.add(sum, e);
-        isa.store_array(x, e);
-    }
-    if !tail.is_empty() {
-        let e = math::exp(isa, isa.sub(isa.mul(isa.load_slice(tail), factor), most));
-        sum = isa.add(sum, isa.select(below(isa, tail.len()), e, isa.splat(0.0)));
-        isa.store_slice(tail, e);
-    }
-    let sum = isa.reduce_sum(sum);
-    let inverse = isa.splat(if sum == 0.0 { 0.0 } else { 1.0 / sum });
     for x in whole.iter_mut() {
         let y = isa.mul(isa.load_array(x), inverse);
         isa.store_array(x, y);
     }
     let y = isa.mul(isa.load_slice(tail), inverse);
     isa.store_slice(tail, y);
+}
+
+/// Replaces a row by `e^(scale·x − max)` and returns what its softmax is that times.
+#[inline(always)]
+pub(crate) fn exponentials<I: Isa>(isa: I, row: &mut [f32], scale: f32) -> f32 {
+    let (whole, tail) = row.as_chunks_mut::<LANES>();
+    let lowest = isa.splat(f32::MIN);
+    // In powers of two from the start.
+    let factor = isa.splat(scale * std::f32::consts::LOG2_E);
+    let first = isa.select(below(isa, tail.len()), isa.mul(isa.load_slice(tail), factor), lowest);
+    let mut most = [first, lowest, lowest, lowest];
+    for (i, x) in whole.iter().enumerate() {
+        most[i % 4] = isa.max(most[i % 4], isa.mul(isa.load_array(x), factor));
+    }
+    // A maximum no lower than the least number keeps a row of −∞ from being NaN.
+    let most = isa.max(isa.max(most[0], most[1]), isa.max(most[2], most[3]));
+    let less = isa.splat(-isa.reduce_max(isa.max(most, lowest)));
+    let mut sum = [isa.splat(0.0); 2];
+    for (i, x) in whole.iter_mut().enumerate() {
+        let e = math::exp2_below(isa, isa.fma(isa.load_array(x), factor, less));
+        sum[i % 2] = isa.add(sum[i % 2], e);
+        isa.store_array(x, e);
+    }
+    if !tail.is_empty() {
+        let e = math::exp2_below(isa, isa.fma(isa.load_slice(tail), factor, less));
+        sum[0] = isa.add(sum[0], isa.select(below(isa, tail.len()), e, isa.splat(0.0)));
+        isa.store_slice(tail, e);
+    }
+    let sum = isa.reduce_sum(isa.add(sum[0], sum[1]));
+    if sum == 0.0 { 0.0 } else { 1.0 / sum }
 }
 
 /// The lanes below `n`.

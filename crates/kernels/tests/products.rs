@@ -1,8 +1,8 @@
 //! Every product against a naive one, at every level, over shapes around the edges of tiles and panels.
 
 use tiny_vlm_kernels::{
-    Activation, Element, Epilogue, Layout, Lhs, OutMut, Packed, Quantized, Residual, gemm_bf16, gemm_f16,
-    gemm_f32, gemm_s8, pack,
+    Activation, Element, Epilogue, Group, Grouped, Layout, Lhs, OutMut, Packed, Quantized, Residual,
+    gemm_bf16, gemm_f16, gemm_f32, gemm_grouped, gemm_s8, pack, pack_codes,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Inline, View, ViewMut, split};
@@ -192,6 +192,68 @@ fn bytes_are_summed_exactly() {
                         (0..k).map(|l| (i64::from(x[i * k4 + l]) - 17) * i64::from(w[j * k + l])).sum();
                     let expected = dot as f32 * (params[2 * i] * scales[j]);
                     assert_eq!(out[i * n + j], expected, "{level} {m}x{k}x{n} at {i}, {j}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn groups_are_summed_with_their_scales() {
+    for layout in [Group::Of32, Group::Of64].into_iter().flat_map(|g| [Layout::S4(g), Layout::S2(g)]) {
+        let group = layout.group();
+        for [m, n, k] in shapes() {
+            let value = |x: &f32| match layout {
+                Layout::S4(_) => (x * 8.0).floor() as i8,
+                _ => 2 * (x * 2.0).floor() as i8 + 1,
+            };
+            let w: Vec<i8> = random(n * k, 2).iter().map(value).collect();
+            let mut codes = vec![0; layout.len(n, k).unwrap()];
+            pack_codes(&w, n, k, layout, &mut codes);
+            let groups = k.div_ceil(group);
+            let scales: Vec<_> = random(n * groups, 3).into_iter().map(half::f16::from_f32).collect();
+            let packed_scales = packed(&scales, n, groups);
+            let weights = Grouped::new(&codes, &packed_scales, layout, n, k).unwrap();
+            let weight = |j: usize, l: usize| {
+                f64::from(scales[j * groups + l / group].to_f32()) * f64::from(w[j * k + l])
+            };
+            let mut sums: Vec<f32> =
+                (0..n).map(|j| (0..k).map(|l| weight(j, l)).sum::<f64>() as f32).collect();
+            sums.resize(n.next_multiple_of(16), 0.0);
+            let (padded, stride) = (k.next_multiple_of(group), k.next_multiple_of(group) + 4);
+            let mut x: Vec<u8> = random(m * stride, 5).iter().map(|x| ((x + 1.0) * 63.5) as u8).collect();
+            x.chunks_exact_mut(stride).for_each(|row| row[k..].fill(0));
+            let mut params = random(m * 2, 4);
+            params.iter_mut().skip(1).step_by(2).for_each(|zero| *zero = 17.0);
+            let mut bits: Option<Vec<f32>> = None;
+            for level in Level::available() {
+                let what = format!("{level} {} {m}x{k}x{n}", layout.id());
+                let lhs = Lhs::matrix(&x, m, padded, stride);
+                let quantized = Quantized { lhs, params: rows(&params, m, 2, 2) };
+                let mut out = vec![9.0; m * n];
+                gemm_grouped(
+                    level,
+                    &quantized,
+                    weights,
+                    &sums,
+                    &Epilogue::default(),
+                    whole(&mut out, m, n, n),
+                );
+                for i in 0..m {
+                    for j in 0..n {
+                        let term = |l: usize| f64::from(x[i * stride + l]) * weight(j, l);
+                        let scale = f64::from(params[2 * i]);
+                        let correction = 17.0 * f64::from(sums[j]);
+                        let expected = scale * ((0..k).map(term).sum::<f64>() - correction);
+                        // A rounding for each group, and one each for the correction, its sum and the scale.
+                        let size = (0..k).map(|l| term(l).abs()).sum::<f64>() + correction.abs();
+                        let bound = (groups + 3) as f64 * f64::from(f32::EPSILON) * scale.abs() * size;
+                        let error = (f64::from(out[i * n + j]) - expected).abs();
+                        assert!(error <= bound, "{what} at {i}, {j}: {error} beyond {bound}");
+                    }
+                }
+                if level != Level::SCALAR {
+                    assert_eq!(*bits.get_or_insert_with(|| out.clone()), out, "{what} differs");
                 }
             }
         }

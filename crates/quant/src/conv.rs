@@ -3,13 +3,13 @@
 use half::bf16;
 use tiny_vlm_kernels::{
     ConvShape, Epilogue, Lhs, OutMut, Quantized, Residual, StripSource, copy_strip, gather_windows,
-    gemm_bf16, gemm_f16, gemm_f32, gemm_s8, quantize_strip, to_bf16,
+    gemm_bf16, gemm_f16, gemm_f32, quantize_strip, to_bf16,
 };
 use tiny_vlm_tensor::{Context, View, ViewMut, split};
 
 use crate::lanes::{Lanes, MOST_LANES};
 use crate::matmul::matmul;
-use crate::matrix::{Bytes, Data, view};
+use crate::matrix::{Data, view};
 use crate::{Matrix, QuantError};
 
 /// Output pixels of a strip, about: enough for the tiles of a product, few enough that the strip stays in cache.
@@ -111,7 +111,12 @@ impl Strips<'_> {
         let [rows, width] = self.conv.strip(self.lines, self.shape[1]);
         let len = rows * width * self.shape[2];
         let gathered = if self.gathers() {
-            self.lines * self.line * self.weights.columns().div_ceil(self.group())
+            let bytes = match self.weights.data {
+                Data::F32(_) | Data::F16(_) => 4,
+                Data::Bf16(_) => 2,
+                Data::Int8(_) | Data::Grouped(_) => 1,
+            };
+            self.lines * self.line * self.weights.columns().next_multiple_of(self.group()) * bytes / 4
         } else {
             0
         };
@@ -119,7 +124,7 @@ impl Strips<'_> {
             + match self.weights.data {
                 Data::F32(_) | Data::F16(_) => len,
                 Data::Bf16(_) => len.div_ceil(2) + len,
-                Data::Int8(_) => len.div_ceil(4),
+                Data::Int8(_) | Data::Grouped(_) => len.div_ceil(4),
             }
     }
 
@@ -161,14 +166,14 @@ impl Strips<'_> {
                 let lhs = self.windows(lines, strip, bytemuck::cast_slice_mut(rest));
                 gemm_bf16(level, &lhs, view(w, n, k), &epilogue, out);
             }
-            Data::Int8(Bytes { weights, scales, sums }) => {
+            Data::Int8(_) | Data::Grouped(_) => {
                 let (strip, rest) = lane.split_at_mut(source.len().div_ceil(4));
                 let strip: &mut [u8] = &mut bytemuck::cast_slice_mut(strip)[..source.len()];
                 let params = quantize_strip(level, source, strip);
                 let lhs = self.windows(lines, strip, bytemuck::cast_slice_mut(rest));
                 let Ok(params) = View::with_strides([lines * self.line, 2], [0, 1], &params) else { return };
                 let x = Quantized { lhs, params };
-                gemm_s8(level, &x, view(weights, n, k), scales, sums, &epilogue, out);
+                self.weights.gemm_bytes(&x, &epilogue, out);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Which kernel each operator takes.
 
-use tiny_vlm_kernels::{bf16_kernel, f16_kernel, f32_kernel, s8_kernel};
+use tiny_vlm_kernels::{Group, Layout, bf16_kernel, f16_kernel, f32_kernel, grouped_kernel, s8_kernel};
 use tiny_vlm_simd::Level;
 
 use crate::Precision;
@@ -24,6 +24,8 @@ pub fn kernel_names(level: Level) -> Vec<KernelName> {
         (Precision::F16, f16_kernel(level)),
         (Precision::Bf16, bf16_kernel(level)),
         (Precision::Int8, s8_kernel(level)),
+        (Precision::Int4(Group::Of32), grouped_kernel(level, Layout::S4(Group::Of32))),
+        (Precision::Int2(Group::Of32), grouped_kernel(level, Layout::S2(Group::Of32))),
     ];
     names
         .into_iter()
@@ -39,7 +41,7 @@ mod tests {
     fn kernels_have_names_at_every_level() {
         for level in Level::available() {
             let names = kernel_names(level);
-            assert_eq!(names.len(), 4);
+            assert_eq!(names.len(), 6);
             assert!(names.iter().all(|name| name.kernel.split('-').count() == 4), "{names:?}");
         }
     }

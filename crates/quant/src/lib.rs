@@ -39,5 +39,5 @@ pub use matmul::{Prepared, matmul, matmul_prepared};
 pub use matrix::Matrix;
 pub use measure::{Difference, compare, divergence};
 pub use precision::Precision;
-pub use quantizer::{Quantized, quantize_rows};
-pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Residual};
+pub use quantizer::{Bits, GroupQuantized, Quantized, quantize_groups, quantize_rows};
+pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Group, Residual};

@@ -2,8 +2,7 @@
 
 use half::bf16;
 use tiny_vlm_kernels::{
-    Epilogue, Lhs, OutMut, Quantized, gemm_bf16, gemm_f16, gemm_f32, gemm_s8, quantize_rows,
-    quantized_stride, to_bf16,
+    Epilogue, Lhs, OutMut, Quantized, gemm_bf16, gemm_f16, gemm_f32, quantize_rows, quantized_stride, to_bf16,
 };
 use tiny_vlm_memory::ScratchBuf;
 use tiny_vlm_simd::Level;
@@ -48,7 +47,7 @@ impl<'a> Prepared<'a> {
                 }
                 Form::Bf16(buffer)
             }
-            Precision::Int8 => {
+            Precision::Int8 | Precision::Int4(_) | Precision::Int2(_) => {
                 let stride = quantized_stride(k);
                 let mut buffer = ctx.scratch.take::<f32>(rows * stride);
                 if let Ok(whole) = ViewMut::new([rows, stride], &mut buffer[..]) {
@@ -72,7 +71,7 @@ impl<'a> Prepared<'a> {
         match self.form {
             Form::Float => "f32 or f16",
             Form::Bf16(_) => "bf16",
-            Form::Bytes(_) => "int8",
+            Form::Bytes(_) => "int8, int4 or int2",
         }
     }
 }
@@ -138,14 +137,15 @@ pub fn matmul_prepared(
             });
         }
         // Bytes of one level may be too large for another.
-        (Data::Int8(b), Form::Bytes(words)) if x.level.activation_max() == level.activation_max() => {
-            let stride = quantized_stride(k);
+        (Data::Int8(_) | Data::Grouped(_), Form::Bytes(words))
+            if x.level.activation_max() == level.activation_max() =>
+        {
+            let (stride, padded) = (quantized_stride(k), k.next_multiple_of(weights.layout().group()));
             let Ok(params) = View::with_strides([m, 2], [stride, 1], words) else { return Err(wrong()) };
             let bytes = bytemuck::cast_slice(words.get(2..).unwrap_or_default());
-            let lhs = Lhs::matrix(bytes, m, k.next_multiple_of(4), 4 * stride);
-            let (x, w) = (Quantized { lhs, params }, view(&b.weights, n, k));
+            let x = Quantized { lhs: Lhs::matrix(bytes, m, padded, 4 * stride), params };
             split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                gemm_s8(level, &x, w, &b.scales, &b.sums, epilogue, OutMut::at(first, part));
+                weights.gemm_bytes(&x, epilogue, OutMut::at(first, part));
             });
         }
         _ => return Err(wrong()),
@@ -174,7 +174,7 @@ pub(crate) fn tile(ctx: &Context<'_>, [m, n, k]: [usize; 3], precision: Precisio
     let threads = ctx.executor.threads();
     let work = m.saturating_mul(n).saturating_mul(k);
     let least = match precision {
-        Precision::Int8 => 1 << 20,
+        Precision::Int8 | Precision::Int4(_) | Precision::Int2(_) => 1 << 20,
         Precision::Bf16 => 1 << 19,
         _ => 1 << 18,
     };

@@ -2,12 +2,13 @@
 
 use half::{bf16, f16};
 use tiny_vlm_kernels::{
-    Element, Layout, PANEL, Packed, bf16_kernel, f16_kernel, f32_kernel, pack, s8_kernel,
+    Element, Epilogue, Grouped, Layout, OutMut, PANEL, Packed, Quantized, bf16_kernel, f16_kernel,
+    f32_kernel, gemm_grouped, gemm_s8, grouped_kernel, pack, pack_codes, s8_kernel,
 };
 use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_simd::Level;
 
-use crate::quantizer::{check_finite, check_length, quantize_rows};
+use crate::quantizer::{Bits, check_finite, check_length, quantize_groups, quantize_rows};
 use crate::{Precision, QuantError};
 
 /// The weights of a linear map: a row for each output channel, a column for each input feature.
@@ -28,21 +29,71 @@ pub(crate) enum Data {
     Bf16(AlignedVec<bf16>),
     F16(AlignedVec<f16>),
     Int8(Bytes),
+    Grouped(Groups),
 }
 
 /// Bytes, and for each channel, to the end of the last panel, its scale and the sum of its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Bytes {
-    pub(crate) weights: AlignedVec<i8>,
-    pub(crate) scales: AlignedVec<f32>,
-    pub(crate) sums: AlignedVec<f32>,
+    weights: AlignedVec<i8>,
+    scales: AlignedVec<f32>,
+    sums: AlignedVec<f32>,
+}
+
+/// Codes, the scales of their groups, and for each channel, to the end of the last panel, the sum of its weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Groups {
+    precision: Precision,
+    layout: Layout,
+    codes: AlignedVec<u8>,
+    scales: AlignedVec<f16>,
+    sums: AlignedVec<f32>,
+}
+
+impl Groups {
+    fn from_f32(n: usize, k: usize, weights: &[f32], precision: Precision) -> Result<Groups, QuantError> {
+        let (layout, bits) = match precision {
+            Precision::Int2(group) => (Layout::S2(group), Bits::Two),
+            Precision::Int4(group) => (Layout::S4(group), Bits::Four),
+            _ => unreachable!("{precision} has no groups"),
+        };
+        let group = layout.group();
+        let q = quantize_groups(n, k, weights, bits, group)?;
+        let len = layout.len(n, k).ok_or(QuantError::TooLarge { n, k })?;
+        let groups = k.div_ceil(group);
+        let mut out = Groups {
+            precision,
+            layout,
+            codes: zeroed(n, k, len)?,
+            scales: packed(n, groups, &q.scales)?,
+            sums: zeroed(n, k, n.next_multiple_of(PANEL))?,
+        };
+        pack_codes(&q.values, n, k, layout, &mut out.codes);
+        if k > 0 {
+            let rows = q.values.chunks_exact(k).zip(q.scales.chunks_exact(groups));
+            for ((values, scales), sum) in rows.zip(out.sums.iter_mut()) {
+                let part = |(values, scale): (&[i8], &f16)| {
+                    f64::from(values.iter().map(|v| i32::from(*v)).sum::<i32>()) * f64::from(scale.to_f32())
+                };
+                *sum = values.chunks(group).zip(scales).map(part).sum::<f64>() as f32;
+            }
+        }
+        Ok(out)
+    }
+
+    /// The matrix as kernels take it.
+    fn view(&self, n: usize, k: usize) -> Grouped<'_> {
+        let grouped = Grouped::new(&self.codes, &self.scales, self.layout, n, k);
+        grouped.expect("a matrix holds weights of its packed length")
+    }
 }
 
 impl Matrix {
-    /// Packs `n` rows of `k` weights in the given precision, bytes by rounding to nearest.
+    /// Packs `n` rows of `k` weights in the given precision, rounding to the nearest.
     ///
     /// # Errors
-    /// If the length is not `n · k`, a weight is not finite and bytes are asked for, or memory does not suffice.
+    /// If the length is not `n · k`, a weight is not finite and integers are asked for, the scale of a group is beyond an
+    /// f16, or memory does not suffice.
     pub fn from_f32(n: usize, k: usize, weights: &[f32], precision: Precision) -> Result<Matrix, QuantError> {
         check_length("weights", n, k, weights.len())?;
         let data = match precision {
@@ -52,6 +103,9 @@ impl Matrix {
             Precision::Int8 => {
                 let q = quantize_rows(n, k, weights)?;
                 return Matrix::from_int8(n, k, &q.bytes, &q.scales);
+            }
+            Precision::Int4(_) | Precision::Int2(_) => {
+                Data::Grouped(Groups::from_f32(n, k, weights, precision)?)
             }
         };
         Ok(Matrix { n, k, level: Level::detect(), data })
@@ -105,11 +159,24 @@ impl Matrix {
 
     /// The number format.
     pub fn precision(&self) -> Precision {
-        match self.data {
+        match &self.data {
             Data::F32(_) => Precision::F32,
             Data::Bf16(_) => Precision::Bf16,
             Data::F16(_) => Precision::F16,
             Data::Int8(_) => Precision::Int8,
+            Data::Grouped(g) => g.precision,
+        }
+    }
+
+    /// A rectangle of the product of quantized activations with a matrix of integers; of any other nothing.
+    pub(crate) fn gemm_bytes<'a>(&'a self, x: &Quantized<'_>, epilogue: &Epilogue<'a>, out: OutMut<'_>) {
+        let (n, k) = (self.n, self.k);
+        match &self.data {
+            Data::Int8(b) => {
+                gemm_s8(self.level, x, view(&b.weights, n, k), &b.scales, &b.sums, epilogue, out);
+            }
+            Data::Grouped(g) => gemm_grouped(self.level, x, g.view(n, k), &g.sums, epilogue, out),
+            _ => {}
         }
     }
 
@@ -120,21 +187,23 @@ impl Matrix {
 
     /// How the weights are laid out.
     pub fn layout(&self) -> Layout {
-        match self.data {
+        match &self.data {
             Data::F32(_) => Layout::F32,
             Data::Bf16(_) => Layout::Bf16,
             Data::F16(_) => Layout::F16,
             Data::Int8(_) => Layout::S8,
+            Data::Grouped(g) => g.layout,
         }
     }
 
     /// The name of the kernel that products take.
     pub fn kernel(&self) -> String {
-        match self.data {
+        match &self.data {
             Data::F32(_) => f32_kernel(self.level),
             Data::Bf16(_) => bf16_kernel(self.level),
             Data::F16(_) => f16_kernel(self.level),
             Data::Int8(_) => s8_kernel(self.level),
+            Data::Grouped(g) => grouped_kernel(self.level, g.layout),
         }
     }
 
@@ -146,6 +215,9 @@ impl Matrix {
             Data::F16(w) => size_of_val(&w[..]),
             Data::Int8(b) => {
                 size_of_val(&b.weights[..]) + size_of_val(&b.scales[..]) + size_of_val(&b.sums[..])
+            }
+            Data::Grouped(g) => {
+                size_of_val(&g.codes[..]) + size_of_val(&g.scales[..]) + size_of_val(&g.sums[..])
             }
         }
     }
@@ -167,6 +239,10 @@ impl Matrix {
             Data::Int8(b) => {
                 let scale = b.scales[row];
                 unpack(&b.weights, k, row, out, |w| f32::from(w) * scale);
+            }
+            Data::Grouped(g) => {
+                let weights = g.view(n, k);
+                out.iter_mut().enumerate().for_each(|(column, out)| *out = weights.get(row, column));
             }
         }
         Ok(())
@@ -209,6 +285,8 @@ fn packed<T: Element + bytemuck::Pod>(
 
 #[cfg(test)]
 mod tests {
+    use tiny_vlm_kernels::Group;
+
     use super::*;
 
     #[test]
@@ -230,6 +308,32 @@ mod tests {
                 assert!(matrix.row(n, &mut out).is_err());
             }
         }
+    }
+
+    #[test]
+    fn rows_of_groups_come_back_as_they_were_rounded() {
+        for (n, k) in [(1, 1), (17, 70), (33, 64), (0, 4), (4, 0)] {
+            let weights: Vec<f32> = (0..n * k).map(|i| (i as f32 * 0.9).sin()).collect();
+            for group in [Group::Of32, Group::Of64] {
+                for (precision, bits) in
+                    [(Precision::Int4(group), Bits::Four), (Precision::Int2(group), Bits::Two)]
+                {
+                    let matrix = Matrix::from_f32(n, k, &weights, precision).unwrap();
+                    assert_eq!((matrix.precision(), matrix.layout().group()), (precision, group.len()));
+                    let q = quantize_groups(n, k, &weights, bits, group.len()).unwrap();
+                    let mut out = vec![9.0; k];
+                    for i in 0..n {
+                        matrix.row(i, &mut out).unwrap();
+                        for (c, got) in out.iter().enumerate() {
+                            let scale = q.scales[i * k.div_ceil(group.len()) + c / group.len()].to_f32();
+                            assert_eq!(*got, scale * f32::from(q.values[i * k + c]), "{precision} {n}x{k}");
+                        }
+                    }
+                }
+            }
+        }
+        let matrix = Matrix::from_f32(16, 64, &[0.5; 1024], Precision::Int4(Group::Of32)).unwrap();
+        assert_eq!(matrix.bytes(), 512 + 64 + 64);
     }
 
     #[test]

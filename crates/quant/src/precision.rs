@@ -2,10 +2,16 @@
 
 use std::fmt;
 
+use tiny_vlm_kernels::Group;
+
 /// The number format of a matrix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Precision {
+    /// Two bits, one scale a group; activations as for bytes.
+    Int2(Group),
+    /// Four bits, one scale a group; activations as for bytes.
+    Int4(Group),
     /// Signed bytes, one scale an output channel; activations become unsigned bytes, row by row.
     Int8,
     /// 8 bits of exponent and 7 of mantissa; activations are rounded to it as well.
@@ -17,9 +23,24 @@ pub enum Precision {
 }
 
 impl Precision {
+    const ALL: [Precision; 8] = [
+        Precision::Int2(Group::Of32),
+        Precision::Int2(Group::Of64),
+        Precision::Int4(Group::Of32),
+        Precision::Int4(Group::Of64),
+        Precision::Int8,
+        Precision::Bf16,
+        Precision::F16,
+        Precision::F32,
+    ];
+
     /// Its name, as options and files have it.
     pub fn name(self) -> &'static str {
         match self {
+            Precision::Int2(Group::Of32) => "int2",
+            Precision::Int2(Group::Of64) => "int2-g64",
+            Precision::Int4(Group::Of32) => "int4",
+            Precision::Int4(Group::Of64) => "int4-g64",
             Precision::Int8 => "int8",
             Precision::Bf16 => "bf16",
             Precision::F16 => "f16",
@@ -29,14 +50,25 @@ impl Precision {
 
     /// The precision of this name.
     pub fn from_name(name: &str) -> Option<Precision> {
-        [Precision::Int8, Precision::Bf16, Precision::F16, Precision::F32]
-            .into_iter()
-            .find(|precision| precision.name() == name)
+        Precision::ALL.into_iter().find(|precision| precision.name() == name)
     }
 }
 
 impl fmt::Display for Precision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_name_precisions() {
+        for precision in Precision::ALL {
+            assert_eq!(Precision::from_name(precision.name()), Some(precision));
+        }
+        assert_eq!(Precision::from_name("int3"), None);
     }
 }

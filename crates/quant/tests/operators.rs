@@ -1,13 +1,22 @@
 //! The operators against naive ones in every precision, at every level and for several numbers of threads.
 
 use tiny_vlm_quant::{
-    Activation, ConvShape, Epilogue, Matrix, Precision, Prepared, QuantError, Residual, compare, conv2d,
-    matmul, matmul_prepared,
+    Activation, ConvShape, Epilogue, Group, Matrix, Precision, Prepared, QuantError, Residual, compare,
+    conv2d, matmul, matmul_prepared,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Tensor, View, ViewMut, Workspace};
 
-const PRECISIONS: [Precision; 4] = [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8];
+const PRECISIONS: [Precision; 8] = [
+    Precision::F32,
+    Precision::F16,
+    Precision::Bf16,
+    Precision::Int8,
+    Precision::Int4(Group::Of32),
+    Precision::Int4(Group::Of64),
+    Precision::Int2(Group::Of32),
+    Precision::Int2(Group::Of64),
+];
 
 fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -27,6 +36,9 @@ fn least_snr(precision: Precision, level: Level) -> f64 {
         Precision::F32 => 120.0,
         Precision::F16 => 66.0,
         Precision::Bf16 => 48.0,
+        // Uniform weights in 16 and 4 steps: 20·log of that, less what a short row's luck takes.
+        Precision::Int4(_) => 22.0,
+        Precision::Int2(_) => 10.5,
         // Seven bits of activations are 6 dB worse than eight.
         _ if level.activation_max() < 255 => 34.0,
         _ => 38.0,

@@ -266,8 +266,11 @@ pub trait Dot4: Isa {
     fn call_dot<O: DotOp>(self, op: O) -> O::Output;
 
     /// `acc + Σ a[4i..4i+4] · w[4i..4i+4]` in lane `i`: `a` unsigned and at most
-    /// [`ACTIVATION_MAX`](Dot4::ACTIVATION_MAX), `w` signed and at least −127.
+    /// [`ACTIVATION_MAX`](Dot4::ACTIVATION_MAX), `w` signed.
     fn dot4(self, acc: Self::I32, a: Self::I32, w: Self::I32) -> Self::I32;
+
+    /// The bytes of a table that the bytes of `index` name, each of them at most 15.
+    fn lookup(self, table: &[i8; 16], index: Self::I32) -> Self::I32;
 }
 
 /// Dot products of pairs of bf16, added to f32 lanes.

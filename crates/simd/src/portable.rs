@@ -271,6 +271,11 @@ impl Dot4 for Portable {
             acc.0[i].wrapping_add(pair(0) + pair(1) + pair(2) + pair(3))
         }))
     }
+    #[inline(always)]
+    fn lookup(self, table: &[i8; 16], index: Lanes<i32>) -> Lanes<i32> {
+        let entry = |byte: u8| table[usize::from(byte % 16)] as u8;
+        Lanes(from_fn(|i| i32::from_le_bytes(index.0[i].to_le_bytes().map(entry))))
+    }
 }
 
 impl DotBf16 for Portable {

@@ -220,9 +220,7 @@ fn dot_products_agree() {
     for _ in 0..100 {
         let acc = std::array::from_fn(|_| next() as i32 >> 4);
         let a = std::array::from_fn(|_| next() as i32);
-        let w: [i32; LANES] = std::array::from_fn(|_| {
-            i32::from_ne_bytes(next().to_ne_bytes().map(|b| (b as i8).max(-127) as u8))
-        });
+        let w: [i32; LANES] = std::array::from_fn(|_| next() as i32);
         for level in Level::available() {
             let limit = if level.activation_max() == 255 { -1 } else { 0x7f7f_7f7f };
             let expected = Level::SCALAR.run_dot(Bytes(acc, a.map(|a: i32| a & limit), w));
@@ -240,12 +238,37 @@ fn dot_products_agree() {
     }
 }
 
+struct Lookup([i8; 16], [i32; LANES]);
+
+impl DotOp for Lookup {
+    type Output = [i32; LANES];
+    #[inline(always)]
+    fn eval<I: Dot4>(self, isa: I) -> Self::Output {
+        let mut out = [0; LANES];
+        // SAFETY: both arrays are 64 bytes.
+        unsafe { isa.store_i32(out.as_mut_ptr(), isa.lookup(&self.0, isa.load_i32(self.1.as_ptr()))) };
+        out
+    }
+}
+
+#[test]
+fn lookups_take_every_entry() {
+    let table = std::array::from_fn(|i| (i as i32 * 13 - 100) as i8);
+    let index: [i32; LANES] =
+        std::array::from_fn(|i| i32::from_le_bytes(std::array::from_fn(|b| ((4 * i + b) * 7 % 16) as u8)));
+    let expected =
+        index.map(|word| i32::from_le_bytes(word.to_le_bytes().map(|b| table[usize::from(b)] as u8)));
+    for level in Level::available() {
+        assert_eq!(level.run_dot(Lookup(table, index)), expected, "{level}");
+    }
+}
+
 #[test]
 fn extreme_bytes_do_not_saturate() {
     for level in Level::available() {
         let a = i32::from_ne_bytes([level.activation_max(); 4]);
-        let w = i32::from_ne_bytes([(-127_i8) as u8; 4]);
-        let expected = -4 * 127 * i32::from(level.activation_max());
+        let w = i32::from_ne_bytes([(-128_i8) as u8; 4]);
+        let expected = -4 * 128 * i32::from(level.activation_max());
         assert_eq!(level.run_dot(Bytes([0; 16], [a; 16], [w; 16])), [expected; 16], "{level}");
     }
 }

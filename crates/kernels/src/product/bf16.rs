@@ -5,7 +5,7 @@ use tiny_vlm_simd::{Bf16Op, DotBf16, Level, Tile};
 
 use super::f32::check_shapes;
 use super::sweep::sweep;
-use super::{Block, Product};
+use super::{Block, Product, Steps};
 use crate::epilogue::Epilogue;
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
@@ -15,8 +15,6 @@ use crate::output::OutMut;
 struct Bf16;
 
 impl<I: DotBf16> Product<I> for Bf16 {
-    type Acc = I::F32;
-    type B = I::I32;
     const STEP: usize = 64;
     const RESUMES: bool = true;
 
@@ -24,6 +22,17 @@ impl<I: DotBf16> Product<I> for Bf16 {
     fn tile() -> Tile {
         I::BF16_TILE
     }
+    #[inline(always)]
+    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
+        isa.call_bf16(Call::<MR, NV>(self, block));
+    }
+}
+
+impl<I: DotBf16> Steps<I> for Bf16 {
+    type Acc = I::F32;
+    type B = I::I32;
+    const CONVERTS: bool = false;
+
     #[inline(always)]
     fn zero(self, isa: I) -> I::F32 {
         isa.splat(0.0)
@@ -47,12 +56,12 @@ impl<I: DotBf16> Product<I> for Bf16 {
         isa.dot_bf16(acc, a, w)
     }
     #[inline(always)]
-    unsafe fn result(self, _: I, acc: I::F32, _: usize, _: usize) -> I::F32 {
+    fn raw(self, _: I, acc: I::F32) -> I::F32 {
         acc
     }
     #[inline(always)]
-    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
-        isa.call_bf16(Call::<MR, NV>(self, block));
+    unsafe fn result(self, _: I, raw: I::F32, _: usize, _: usize) -> I::F32 {
+        raw
     }
 }
 

@@ -5,7 +5,7 @@ use tiny_vlm_simd::{Isa, Level, Op, Tile};
 
 use super::f32::check_shapes;
 use super::sweep::sweep;
-use super::{Block, Product};
+use super::{Block, Product, Steps};
 use crate::epilogue::Epilogue;
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
@@ -15,8 +15,6 @@ use crate::output::OutMut;
 struct F16;
 
 impl<I: Isa> Product<I> for F16 {
-    type Acc = I::F32;
-    type B = I::F32;
     const STEP: usize = 32;
     const RESUMES: bool = true;
 
@@ -25,6 +23,17 @@ impl<I: Isa> Product<I> for F16 {
         // Half the rows: the format saves memory, and larger tiles would only make the library larger.
         Tile { rows: I::TILE.rows.div_ceil(2), accumulators: I::TILE.accumulators.div_ceil(2) }
     }
+    #[inline(always)]
+    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
+        isa.call(Call::<MR, NV>(self, block));
+    }
+}
+
+impl<I: Isa> Steps<I> for F16 {
+    type Acc = I::F32;
+    type B = I::F32;
+    const CONVERTS: bool = false;
+
     #[inline(always)]
     fn zero(self, isa: I) -> I::F32 {
         isa.splat(0.0)
@@ -48,12 +57,12 @@ impl<I: Isa> Product<I> for F16 {
         isa.fma(a, w, acc)
     }
     #[inline(always)]
-    unsafe fn result(self, _: I, acc: I::F32, _: usize, _: usize) -> I::F32 {
+    fn raw(self, _: I, acc: I::F32) -> I::F32 {
         acc
     }
     #[inline(always)]
-    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
-        isa.call(Call::<MR, NV>(self, block));
+    unsafe fn result(self, _: I, raw: I::F32, _: usize, _: usize) -> I::F32 {
+        raw
     }
 }
 

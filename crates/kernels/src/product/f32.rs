@@ -3,7 +3,7 @@
 use tiny_vlm_simd::{Isa, Level, Op, Tile};
 
 use super::sweep::sweep;
-use super::{Block, Product};
+use super::{Block, Product, Steps};
 use crate::epilogue::Epilogue;
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
@@ -13,8 +13,6 @@ use crate::output::OutMut;
 struct F32;
 
 impl<I: Isa> Product<I> for F32 {
-    type Acc = I::F32;
-    type B = I::F32;
     const STEP: usize = 64;
     const RESUMES: bool = true;
 
@@ -22,6 +20,17 @@ impl<I: Isa> Product<I> for F32 {
     fn tile() -> Tile {
         I::TILE
     }
+    #[inline(always)]
+    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
+        isa.call(Call::<MR, NV>(self, block));
+    }
+}
+
+impl<I: Isa> Steps<I> for F32 {
+    type Acc = I::F32;
+    type B = I::F32;
+    const CONVERTS: bool = false;
+
     #[inline(always)]
     fn zero(self, isa: I) -> I::F32 {
         isa.splat(0.0)
@@ -45,12 +54,12 @@ impl<I: Isa> Product<I> for F32 {
         isa.fma(a, w, acc)
     }
     #[inline(always)]
-    unsafe fn result(self, _: I, acc: I::F32, _: usize, _: usize) -> I::F32 {
+    fn raw(self, _: I, acc: I::F32) -> I::F32 {
         acc
     }
     #[inline(always)]
-    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
-        isa.call(Call::<MR, NV>(self, block));
+    unsafe fn result(self, _: I, raw: I::F32, _: usize, _: usize) -> I::F32 {
+        raw
     }
 }
 

@@ -3,7 +3,8 @@
 //! A tile is `MR` rows of activations by `NV` panels of 16 channels. Each step along K loads `NV` vectors of 64
 //! bytes of weights, broadcasts one 4-byte word of each row (an f32, two bf16, four u8) and feeds `MR · NV`
 //! accumulators, which stay in registers from the first value of K to the last (Goto and van de Geijn,
-//! "Anatomy of high-performance matrix multiplication", 2008). A [`Product`] says what one step does.
+//! "Anatomy of high-performance matrix multiplication", 2008). [`Steps`] says what one step does; weights whose
+//! scales change along K have a tile of their own.
 //!
 //! Every output is summed along K in order, by itself. So it does not depend on the tile it fell into, on how
 //! many rows were computed with it or on the number of threads; and, but for the portable level on machines
@@ -12,13 +13,17 @@
 mod bf16;
 mod f16;
 mod f32;
+mod grouped;
 mod s8;
 mod sweep;
 
 pub use bf16::{bf16_kernel, gemm_bf16};
 pub use f16::{f16_kernel, gemm_f16};
 pub use f32::{f32_kernel, gemm_f32};
+pub use grouped::{gemm_grouped, grouped_kernel};
 pub use s8::{Quantized, gemm_s8, s8_kernel};
+
+use std::mem::MaybeUninit;
 
 use tiny_vlm_simd::{Isa, LANES, Tile};
 
@@ -27,10 +32,8 @@ pub(crate) const MOST_ROWS: usize = 12;
 /// The most accumulators of any tile.
 pub(crate) const MOST_ACCUMULATORS: usize = 24;
 
-/// What one step of a product does. `B` is a vector of weights, or one word of activations in every lane.
+/// What the loop nest has to know of a product.
 pub(crate) trait Product<I: Isa>: Copy {
-    type Acc: Copy;
-    type B: Copy;
     /// Bytes of a panel's step.
     const STEP: usize;
     /// Whether partial sums can be kept in the output between blocks of K.
@@ -38,6 +41,21 @@ pub(crate) trait Product<I: Isa>: Copy {
 
     /// The register tile.
     fn tile() -> Tile;
+    /// Runs a tile in a function of its own.
+    ///
+    /// # Safety
+    /// As [`Block::run`].
+    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block);
+}
+
+/// What one step of a product does, where all steps are alike. `B` is a vector of weights, or one word of activations
+/// in every lane.
+pub(crate) trait Steps<I: Isa>: Product<I> {
+    type Acc: Copy;
+    type B: Copy;
+    /// Whether a sum has still to be converted before it goes to the epilogue.
+    const CONVERTS: bool;
+
     /// No sum yet.
     fn zero(self, isa: I) -> Self::Acc;
     /// A partial sum from the output.
@@ -54,16 +72,31 @@ pub(crate) trait Product<I: Isa>: Copy {
     fn spread(self, isa: I, word: u32) -> Self::B;
     /// Adds the product of activations and weights.
     fn step(self, isa: I, acc: Self::Acc, a: Self::B, w: Self::B) -> Self::Acc;
-    /// The sum as it goes to the epilogue.
+    /// The sum's 64 bytes.
+    fn raw(self, isa: I, acc: Self::Acc) -> I::F32;
+    /// The sum as it goes to the epilogue, from its bytes.
     ///
     /// # Safety
     /// Row and channel must exist.
-    unsafe fn result(self, isa: I, acc: Self::Acc, row: usize, channel: usize) -> I::F32;
-    /// Runs a tile in a function of its own.
-    ///
-    /// # Safety
-    /// As [`Block::run`].
-    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block);
+    unsafe fn result(self, isa: I, raw: I::F32, row: usize, channel: usize) -> I::F32;
+}
+
+/// A tile's sums before they are converted. Converting them straight from the registers would be a loop too large to be
+/// unrolled, and an accumulator that is addressed by a counter anywhere is kept in memory everywhere.
+#[repr(align(64))]
+pub(crate) struct Raw<const MR: usize, const NV: usize>(MaybeUninit<[[[f32; LANES]; NV]; MR]>);
+
+impl<const MR: usize, const NV: usize> Raw<MR, NV> {
+    pub(crate) fn new() -> Self {
+        Raw(MaybeUninit::uninit())
+    }
+
+    /// Where a vector of the tile is kept.
+    #[inline(always)]
+    pub(crate) fn at(&mut self, i: usize, j: usize) -> *mut f32 {
+        debug_assert!(i < MR && j < NV);
+        self.0.as_mut_ptr().cast::<f32>().wrapping_add((i * NV + j) * LANES)
+    }
 }
 
 /// The pointers of one tile.
@@ -100,7 +133,7 @@ impl Block {
     /// for `MR` rows of `16·(NV − 1) + last` values; rows and channels must exist in the product's tables.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "a register tile is indexed by row and vector")]
-    pub(crate) unsafe fn run<I: Isa, P: Product<I>, const MR: usize, const NV: usize>(
+    pub(crate) unsafe fn run<I: Isa, P: Steps<I>, const MR: usize, const NV: usize>(
         &self,
         isa: I,
         product: P,
@@ -143,18 +176,48 @@ impl Block {
                 }
             }
         }
+        let mut raw = Raw::<MR, NV>::new();
         for i in 0..MR {
             for j in 0..NV {
-                // SAFETY: the caller promises room for these values.
+                let sum = product.raw(isa, acc[i][j]);
+                // SAFETY: the tile has this vector; the caller promises room for it in the output.
                 unsafe {
-                    let sum = product.result(isa, acc[i][j], self.row + i, self.channel + j * LANES);
-                    let to = self.to.add(i * self.to_stride + j * LANES);
-                    if j + 1 == NV && self.last < LANES {
-                        isa.store_first(to, self.last, sum);
+                    if P::CONVERTS {
+                        isa.store(raw.at(i, j), sum);
                     } else {
-                        isa.store(to, sum);
+                        self.put::<I, NV>(isa, i, j, sum);
                     }
                 }
+            }
+        }
+        if P::CONVERTS {
+            for i in 0..MR {
+                for j in 0..NV {
+                    // SAFETY: every vector of the tile was written above; the caller promises that row and channel
+                    // exist and room in the output.
+                    unsafe {
+                        let sum = isa.load(raw.at(i, j));
+                        let sum = product.result(isa, sum, self.row + i, self.channel + j * LANES);
+                        self.put::<I, NV>(isa, i, j, sum);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes a vector of the tile.
+    ///
+    /// # Safety
+    /// There must be room for it.
+    #[inline(always)]
+    unsafe fn put<I: Isa, const NV: usize>(&self, isa: I, i: usize, j: usize, sum: I::F32) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let to = self.to.add(i * self.to_stride + j * LANES);
+            if j + 1 == NV && self.last < LANES {
+                isa.store_first(to, self.last, sum);
+            } else {
+                isa.store(to, sum);
             }
         }
     }

@@ -14,7 +14,7 @@ use tiny_vlm_tensor::View;
 
 use super::f32::check_shapes;
 use super::sweep::sweep;
-use super::{Block, Product};
+use super::{Block, Product, Steps};
 use crate::epilogue::Epilogue;
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
@@ -23,7 +23,7 @@ use crate::output::OutMut;
 /// Quantized activations: what each row's bytes stand for.
 #[derive(Clone, Copy, Debug)]
 pub struct Quantized<'a> {
-    /// The bytes, with K rounded up to a multiple of four.
+    /// The bytes, with K rounded up to a multiple of what stays together in the weights' layout, and zeros there.
     pub lhs: Lhs<'a, u8>,
     /// The value of a step and the byte that stands for zero, for each row; of stride 0 where all have the same.
     pub params: View<'a, f32, 2>,
@@ -37,8 +37,6 @@ struct S8<'a> {
 }
 
 impl<I: Dot4> Product<I> for S8<'_> {
-    type Acc = I::I32;
-    type B = I::I32;
     const STEP: usize = 64;
     const RESUMES: bool = false;
 
@@ -46,6 +44,17 @@ impl<I: Dot4> Product<I> for S8<'_> {
     fn tile() -> Tile {
         I::DOT_TILE
     }
+    #[inline(always)]
+    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
+        isa.call_dot(Call::<MR, NV>(self, block));
+    }
+}
+
+impl<I: Dot4> Steps<I> for S8<'_> {
+    type Acc = I::I32;
+    type B = I::I32;
+    const CONVERTS: bool = true;
+
     #[inline(always)]
     fn zero(self, isa: I) -> I::I32 {
         isa.splat_i32(0)
@@ -68,19 +77,19 @@ impl<I: Dot4> Product<I> for S8<'_> {
         isa.dot4(acc, a, w)
     }
     #[inline(always)]
-    unsafe fn result(self, isa: I, acc: I::I32, row: usize, channel: usize) -> I::F32 {
+    fn raw(self, isa: I, acc: I::I32) -> I::F32 {
+        isa.float(acc)
+    }
+    #[inline(always)]
+    unsafe fn result(self, isa: I, raw: I::F32, row: usize, channel: usize) -> I::F32 {
         // SAFETY: the tables were checked to cover every row, and every channel to the end of its panel.
         unsafe {
             let params = self.params.as_ptr().add(row * self.params.strides()[0]);
             let (scale, zero) = (isa.splat(*params), isa.splat(*params.add(1)));
             let sums = isa.load(self.sums.as_ptr().add(channel));
             let scales = isa.load(self.scales.as_ptr().add(channel));
-            isa.mul(isa.fnma(zero, sums, isa.to_f32(acc)), isa.mul(scale, scales))
+            isa.mul(isa.fnma(zero, sums, isa.to_f32(isa.bits(raw))), isa.mul(scale, scales))
         }
-    }
-    #[inline(always)]
-    unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
-        isa.call_dot(Call::<MR, NV>(self, block));
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
     // Partial sums kept in the output would overwrite what is to be added to them.
     let resumes = P::RESUMES && lhs.runs == 1 && !matches!(ep.residual, Residual::Output);
     let k_block = if resumes { K_BLOCK } else { usize::MAX };
+    let mut sums = Sums([0.0; MOST_ACCUMULATORS * LANES]);
+    let sums = sums.0.as_mut_ptr();
     for b in 0..blocks {
         let start = rows.start + rows.len() * b / blocks;
         let count = rows.start + rows.len() * (b + 1) / blocks - start;
@@ -67,7 +69,6 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                 let mut row = start;
                 for t in 0..tiles {
                     let mr = height + usize::from(t < higher);
-                    let mut sums = Sums([0.0; MOST_ACCUMULATORS * LANES]);
                     // SAFETY: rows, channels and the block of K lie within what the caller promises, and the
                     // output's rectangle begins at its first row and column.
                     unsafe {
@@ -82,7 +83,7 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                             panel: steps * P::STEP,
                             from: if k > 0 { at } else { null() },
                             from_stride: stride,
-                            to: if through { sums.0.as_mut_ptr() } else { at },
+                            to: if through { sums } else { at },
                             to_stride: if through { nv * LANES } else { stride },
                             last: width - (nv - 1) * PANEL,
                             row,
@@ -94,7 +95,7 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                         pick(isa, product, mr, nv, &block);
                         if through {
                             isa.call(Finish {
-                                from: sums.0.as_ptr(),
+                                from: sums,
                                 from_stride: nv * LANES,
                                 to: at,
                                 to_stride: stride,

@@ -320,7 +320,7 @@ impl<const VNNI: bool> Dot4 for Avx2<VNNI> {
                 _mm256_dpbusd_avx_epi32(acc[1], a[1], w[1])
             ])
         } else {
-            // 2 · 127 · 127 fits the i16 sums of `maddubs`.
+            // 2 · 127 · 128 fits the i16 sums of `maddubs`.
             vector!({
                 let ones = _mm256_set1_epi16(1);
                 let pairs = [_mm256_maddubs_epi16(a[0], w[0]), _mm256_maddubs_epi16(a[1], w[1])];
@@ -329,6 +329,14 @@ impl<const VNNI: bool> Dot4 for Avx2<VNNI> {
                     _mm256_add_epi32(acc[1], _mm256_madd_epi16(pairs[1], ones)),
                 ]
             })
+        }
+    }
+    #[inline(always)]
+    fn lookup(self, table: &[i8; 16], index: [__m256i; 2]) -> [__m256i; 2] {
+        // SAFETY: the table is 16 bytes; the token is made only where the machine has this instruction set.
+        unsafe {
+            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+            [_mm256_shuffle_epi8(table, index[0]), _mm256_shuffle_epi8(table, index[1])]
         }
     }
 }

@@ -287,11 +287,19 @@ impl<const DOT: u8> Dot4 for Avx512<DOT> {
         if DOT >= 1 {
             vector!(_mm512_dpbusd_epi32(acc, a, w))
         } else {
-            // 2 · 127 · 127 fits the i16 sums of `maddubs`.
+            // 2 · 127 · 128 fits the i16 sums of `maddubs`.
             vector!({
                 let pairs = _mm512_maddubs_epi16(a, w);
                 _mm512_add_epi32(acc, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)))
             })
+        }
+    }
+    #[inline(always)]
+    fn lookup(self, table: &[i8; 16], index: __m512i) -> __m512i {
+        // SAFETY: the table is 16 bytes; the token is made only where the machine has this instruction set.
+        unsafe {
+            let table = _mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast()));
+            _mm512_shuffle_epi8(table, index)
         }
     }
 }

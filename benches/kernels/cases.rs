@@ -1,0 +1,321 @@
+//! What is timed: operators, number formats and the shapes of the models.
+
+use rayon::ThreadPool;
+use tiny_vlm_kernels::{
+    DepthwiseInput, Head, Norm, NormKind, OutMut, attend, depthwise, norm, quantize_rows, quantized_stride,
+    softmax,
+};
+use tiny_vlm_quant::{Activation, ConvShape, Epilogue, Group, Matrix, Precision, conv2d, matmul};
+use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, split};
+
+use crate::limits::Limit;
+use crate::peers;
+use crate::timing::Contestant;
+
+/// Rows of activations, inputs and outputs of the products: a vision tower's layers over the 1024 patches of a
+/// tile, and decoders reading a prompt.
+const PRODUCTS: [[usize; 3]; 5] =
+    [[1024, 768, 768], [1024, 768, 3072], [1024, 3072, 768], [256, 896, 4864], [64, 576, 1536]];
+/// Decoders saying one token.
+const STEPS: [[usize; 3]; 2] = [[1, 576, 1536], [1, 896, 4864]];
+/// More than any cache of the last level that is met holds.
+const BEYOND_CACHE: usize = 160 << 20;
+/// Height, width and channels of ResNet-50's 3×3 convolutions.
+const CONVOLUTIONS: [[usize; 3]; 4] = [[56, 56, 64], [28, 28, 128], [14, 14, 256], [7, 7, 512]];
+/// Height, width, channels and kernel of FastViT's depthwise convolutions: the stages of T8 at 256, whose images stay
+/// in the second-level cache, and one of FastViTHD at 1024, whose do not.
+const DEPTHWISE: [[usize; 4]; 7] = [
+    [64, 64, 48, 3],
+    [64, 64, 48, 7],
+    [32, 32, 96, 3],
+    [32, 32, 96, 7],
+    [16, 16, 192, 7],
+    [64, 64, 384, 3],
+    [64, 64, 384, 7],
+];
+
+/// A row of the table.
+pub(crate) struct Case {
+    pub(crate) op: &'static str,
+    pub(crate) format: &'static str,
+    pub(crate) group: Option<usize>,
+    what: What,
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    /// Rows, inputs, outputs; and whether GELU follows.
+    Product([usize; 3], Precision, bool),
+    /// One row by so many matrices in turn that none is in a cache any more.
+    Stream([usize; 3], Precision),
+    /// A 3×3 convolution that keeps height, width and channels.
+    Conv([usize; 3], Precision),
+    Depthwise([usize; 4]),
+    /// Tokens, heads, and the length of a head.
+    Attention([usize; 3]),
+    Softmax([usize; 2]),
+    Norm([usize; 2]),
+    Quantize([usize; 2]),
+}
+
+/// What a case is at one level.
+pub(crate) struct Subject {
+    pub(crate) kernel: String,
+    pub(crate) limit: Limit,
+    /// Operations or bytes of a call.
+    pub(crate) work: f64,
+    pub(crate) run: Box<dyn FnMut(&Context<'_>)>,
+}
+
+/// Number formats by their names in tables, with the number of weights that share a scale.
+const FORMATS: [(&str, Option<usize>, Precision); 8] = [
+    ("f32", None, Precision::F32),
+    ("f16", None, Precision::F16),
+    ("bf16", None, Precision::Bf16),
+    ("w8a8", None, Precision::Int8),
+    ("w4a8", Some(32), Precision::Int4(Group::Of32)),
+    ("w4a8", Some(64), Precision::Int4(Group::Of64)),
+    ("w2a8", Some(32), Precision::Int2(Group::Of32)),
+    ("w2a8", Some(64), Precision::Int2(Group::Of64)),
+];
+
+/// Every case there is.
+pub(crate) fn all() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (format, group, precision) in FORMATS {
+        let mut add = |op, what| cases.push(Case { op, format, group, what });
+        PRODUCTS.into_iter().for_each(|shape| add("gemm", What::Product(shape, precision, false)));
+        if precision == Precision::Int8 {
+            add("gemm-gelu", What::Product(PRODUCTS[1], precision, true));
+        }
+        STEPS.into_iter().for_each(|shape| add("gemv", What::Product(shape, precision, false)));
+        add("gemv-stream", What::Stream(STEPS[1], precision));
+    }
+    for (format, group, precision) in FORMATS {
+        if matches!(precision, Precision::F32 | Precision::Int8) {
+            let conv = |shape| Case { op: "conv", format, group, what: What::Conv(shape, precision) };
+            cases.extend(CONVOLUTIONS.map(conv));
+        }
+    }
+    let f32 = |op, what| Case { op, format: "f32", group: None, what };
+    cases.extend(DEPTHWISE.map(|shape| f32("depthwise", What::Depthwise(shape))));
+    cases.push(f32("attention", What::Attention([1024, 12, 64])));
+    cases.push(f32("attention", What::Attention([256, 12, 64])));
+    cases.push(f32("softmax", What::Softmax([48, 1024])));
+    cases.push(f32("norm", What::Norm([256, 768])));
+    cases.push(f32("quantize", What::Quantize([256, 768])));
+    cases
+}
+
+impl Case {
+    pub(crate) fn shape(&self) -> String {
+        match self.what {
+            What::Product([m, k, n], ..) | What::Stream([m, k, n], _) => format!("{m}x{k}->{n}"),
+            What::Conv([h, w, c], _) => format!("{h}x{w}x{c} 3x3"),
+            What::Depthwise([h, w, c, k]) => format!("{h}x{w}x{c} {k}x{k}"),
+            What::Attention([t, h, d]) => format!("{t}x{h}x{d}"),
+            What::Softmax([r, c]) | What::Norm([r, c]) | What::Quantize([r, c]) => format!("{r}x{c}"),
+        }
+    }
+
+    /// What `--filter` looks at.
+    pub(crate) fn name(&self) -> String {
+        let group = self.group.map(|group| format!(" g{group}")).unwrap_or_default();
+        format!("{} {}{group} {}", self.op, self.format, self.shape())
+    }
+
+    pub(crate) fn subject(&self, level: Level) -> Subject {
+        match self.what {
+            What::Product(shape, precision, gelu) => product(level, shape, precision, gelu),
+            What::Stream(shape, precision) => stream(level, shape, precision),
+            What::Conv(shape, precision) => conv(level, shape, precision),
+            What::Depthwise(shape) => depthwise_conv(level, shape),
+            What::Attention(shape) => attention(level, shape),
+            What::Softmax([rows, columns]) => {
+                let mut data = noise(rows * columns);
+                elementwise("softmax", rows * columns, move |_| {
+                    softmax(level, &mut data, rows, columns, columns, 0.125);
+                })
+            }
+            What::Norm([rows, columns]) => {
+                let (x, weight, mut out) = (noise(rows * columns), noise(columns), vec![0.0; rows * columns]);
+                elementwise("norm", rows * columns, move |_| {
+                    let layer =
+                        Norm { kind: NormKind::Layer, weight: &weight, bias: Some(&weight), epsilon: 1e-6 };
+                    norm(level, &x, [rows, columns], [columns; 2], &layer, &mut out);
+                })
+            }
+            What::Quantize([rows, columns]) => {
+                let (x, stride) = (noise(rows * columns), quantized_stride(columns));
+                let mut out = vec![0.0; rows * stride];
+                elementwise("quantize", rows * columns, move |_| {
+                    let x = View::new([rows, columns], &x).expect("as long as its shape");
+                    let out = ViewMut::new([rows, stride], &mut out).expect("as long as its shape");
+                    quantize_rows(level, x, out.into());
+                })
+            }
+        }
+    }
+
+    pub(crate) fn peers<'a>(&self, pool: &'a ThreadPool) -> Vec<(String, Contestant<'a>)> {
+        match self.what {
+            What::Product(shape, Precision::F32, _) => {
+                vec![peers::gemm(pool, shape), peers::rten_f32(pool, shape)]
+            }
+            What::Product(shape, Precision::Int8, _) => vec![peers::rten_int8(pool, shape)],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn limit(precision: Precision) -> Limit {
+    match precision {
+        Precision::F32 | Precision::F16 => Limit::F32,
+        Precision::Bf16 => Limit::Bf16,
+        _ => Limit::Int8,
+    }
+}
+
+fn weights(level: Level, n: usize, k: usize, precision: Precision) -> Matrix {
+    let matrix = Matrix::from_f32(n, k, &noise(n * k), precision).expect("weights of their shape");
+    matrix.at_level(level)
+}
+
+/// A product, the preparation of its activations included.
+fn product(level: Level, [m, k, n]: [usize; 3], precision: Precision, gelu: bool) -> Subject {
+    let weights = weights(level, n, k, precision);
+    let (x, bias) = (tensor(m, k), noise(n));
+    let mut out = Tensor::<f32, 2>::zeroed([m, n]);
+    let (limit, work) = if m == 1 {
+        (Limit::Read(weights.bytes()), weights.bytes() as f64)
+    } else {
+        (limit(precision), 2.0 * (m * n * k) as f64)
+    };
+    Subject {
+        kernel: weights.kernel(),
+        limit,
+        work,
+        run: Box::new(move |ctx| {
+            let activation = if gelu { Activation::Gelu } else { Activation::None };
+            let epilogue = Epilogue { activation, ..Epilogue::bias(&bias) };
+            matmul(ctx, x.view(), &weights, &epilogue, out.view_mut()).expect("the shapes fit");
+        }),
+    }
+}
+
+fn stream(level: Level, [m, k, n]: [usize; 3], precision: Precision) -> Subject {
+    let one = weights(level, n, k, precision);
+    let matrices = vec![one.clone(); BEYOND_CACHE.div_ceil(one.bytes())];
+    let bytes = matrices.len() * one.bytes();
+    let x = tensor(m, k);
+    let mut out = Tensor::<f32, 2>::zeroed([m, n]);
+    Subject {
+        kernel: one.kernel(),
+        limit: Limit::Read(bytes),
+        work: bytes as f64,
+        run: Box::new(move |ctx| {
+            for weights in &matrices {
+                let done = matmul(ctx, x.view(), weights, &Epilogue::default(), out.view_mut());
+                done.expect("the shapes fit");
+            }
+        }),
+    }
+}
+
+fn conv(level: Level, [h, w, c]: [usize; 3], precision: Precision) -> Subject {
+    let weights = weights(level, c, 9 * c, precision);
+    let (x, bias) = (image([h, w, c]), noise(c));
+    let mut out = Tensor::<f32, 3>::zeroed([h, w, c]);
+    Subject {
+        kernel: weights.kernel(),
+        limit: limit(precision),
+        work: 2.0 * (h * w * c * 9 * c) as f64,
+        run: Box::new(move |ctx| {
+            let epilogue = Epilogue { activation: Activation::Relu, ..Epilogue::bias(&bias) };
+            let shape = ConvShape::square(3, 1, 1);
+            conv2d(ctx, x.view(), &weights, &shape, &epilogue, out.view_mut()).expect("the shapes fit");
+        }),
+    }
+}
+
+fn depthwise_conv(level: Level, [h, w, c, k]: [usize; 4]) -> Subject {
+    let (x, weights, bias) = (noise(h * w * c), noise(k * k * c), noise(c));
+    let mut out = vec![0.0; h * w * c];
+    Subject {
+        kernel: format!("depthwise {k}x{k}"),
+        limit: Limit::F32,
+        // Taps over the border are no work.
+        work: 2.0 * (inner_taps(h, k) * inner_taps(w, k) * c) as f64,
+        run: Box::new(move |ctx| {
+            let input =
+                DepthwiseInput { image: &x, shape: [h, w, c], conv: ConvShape::square(k, 1, (k - 1) / 2) };
+            let out = ViewMut::new([h * w, c], &mut out).expect("as long as its shape");
+            split::for_each_tile(ctx.executor, out, [512_usize.div_ceil(w) * w, c], |first, part| {
+                depthwise(level, &input, &weights, &Epilogue::bias(&bias), OutMut::at(first, part));
+            });
+        }),
+    }
+}
+
+/// Pairs of an output and a tap that fall inside, along a side of `n`.
+fn inner_taps(n: usize, kernel: usize) -> usize {
+    let pad = (kernel - 1) / 2;
+    (0..n).map(|at| (at + pad + 1).min(n) - at.saturating_sub(pad)).sum()
+}
+
+fn attention(level: Level, [tokens, heads, dim]: [usize; 3]) -> Subject {
+    let width = heads * dim;
+    let qkv = noise(tokens * 3 * width);
+    let mut out = vec![0.0; heads * tokens * dim];
+    Subject {
+        kernel: "attention".to_owned(),
+        limit: Limit::F32,
+        work: 4.0 * (heads * tokens * tokens * dim) as f64,
+        run: Box::new(move |ctx| {
+            let head = |head: usize| Head {
+                queries: &qkv[head * dim..],
+                keys: &qkv[width + head * dim..],
+                values: &qkv[2 * width + head * dim..],
+                strides: [3 * width; 3],
+                counts: [tokens; 2],
+                dim,
+                value_dim: dim,
+                scale: 0.125,
+                causal: None,
+            };
+            // A row a head.
+            let out = ViewMut::new([heads, tokens * dim], &mut out).expect("as long as its shape");
+            let tile = [1, tokens * dim];
+            ctx.for_each_tile_with_scratch(out, tile, head(0).scratch(), |[number, _], out, scratch| {
+                let out = out.into_data().expect("a row has no gaps");
+                attend(level, &head(number), scratch, out, dim);
+            });
+        }),
+    }
+}
+
+/// A function of each value: what is read counts.
+fn elementwise(kernel: &'static str, values: usize, run: impl FnMut(&Context<'_>) + 'static) -> Subject {
+    let bytes = 4 * values;
+    Subject { kernel: kernel.to_owned(), limit: Limit::Read(bytes), work: bytes as f64, run: Box::new(run) }
+}
+
+/// The same values on every run, spread over -1 to 1.
+fn noise(count: usize) -> Vec<f32> {
+    let value = |index: usize| {
+        let bits = (index as u32).wrapping_mul(0x9e37_79b9);
+        (bits ^ bits >> 15) as i32 as f32 / 2_f32.powi(31)
+    };
+    (0..count).map(value).collect()
+}
+
+fn tensor(rows: usize, columns: usize) -> Tensor<f32, 2> {
+    let values = noise(rows * columns);
+    Tensor::from_fn([rows, columns], |[row, column]| values[row * columns + column])
+}
+
+fn image([h, w, c]: [usize; 3]) -> Tensor<f32, 3> {
+    let values = noise(h * w * c);
+    Tensor::from_fn([h, w, c], |[y, x, i]| values[(y * w + x) * c + i])
+}

@@ -1,0 +1,102 @@
+//! Every kernel timed on the shapes of the models, beside the machine's own limits and beside other libraries, all in
+//! the same run: `cargo xtask bench kernels`.
+//!
+//! The subject, its peers and the loop that shows the limit take turns, sample by sample, so that a clock that
+//! changes or a neighbour that wakes up hits them alike.
+
+mod cases;
+mod limits;
+mod peers;
+mod report;
+mod timing;
+
+use anyhow::{Result, bail};
+use lexopt::{Arg, Parser, ValueExt as _};
+use std::time::Duration;
+use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::Workspace;
+
+const HELP: &str = "\
+cargo xtask bench kernels [OPTION]...
+
+  --filter WORDS    only rows whose op, format, group and shape hold each of these words, parted by spaces
+  --threads N,N     numbers of threads (1)
+  --isa NAME,NAME   levels, by the names that TINY_VLM_ISA takes (the best of the machine)
+  --time SECONDS    how long to measure a row (0.5)
+  --json            one object a line
+";
+
+struct Options {
+    filter: Vec<String>,
+    threads: Vec<usize>,
+    levels: Vec<Level>,
+    time: Duration,
+    json: bool,
+}
+
+fn main() -> Result<()> {
+    let Some(options) = options(Parser::from_env())? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    if !options.json {
+        report::heading();
+    }
+    for case in cases::all() {
+        let name = case.name();
+        if !options.filter.iter().all(|word| name.split(' ').any(|part| part.contains(word.as_str()))) {
+            continue;
+        }
+        for &threads in &options.threads {
+            let workspace = Workspace::new(threads);
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            for &level in &options.levels {
+                let row = report::measure(&case, level, &workspace, &pool, options.time);
+                report::print(&row, options.json)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn options(mut parser: Parser) -> Result<Option<Options>> {
+    let mut options = Options {
+        filter: Vec::new(),
+        threads: vec![1],
+        levels: vec![Level::detect()],
+        time: Duration::from_millis(500),
+        json: false,
+    };
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("filter") => {
+                let words = parser.value()?.string()?;
+                options.filter.extend(words.split_whitespace().map(str::to_owned));
+            }
+            Arg::Long("threads") => {
+                let list = parser.value()?.string()?;
+                options.threads = list.split(',').map(str::parse).collect::<Result<_, _>>()?;
+                if options.threads.contains(&0) {
+                    bail!("no threads cannot run anything");
+                }
+            }
+            Arg::Long("isa") => {
+                let list = parser.value()?.string()?;
+                options.levels = list
+                    .split(',')
+                    .map(|name| match Level::at_most(name) {
+                        Ok(level) => Ok(level),
+                        Err(unknown) => bail!("{unknown}"),
+                    })
+                    .collect::<Result<_>>()?;
+            }
+            Arg::Long("time") => options.time = Duration::from_secs_f64(parser.value()?.parse()?),
+            Arg::Long("json") => options.json = true,
+            Arg::Long("help") => return Ok(None),
+            // Cargo adds this to the arguments of every benchmark.
+            Arg::Long("bench") => {}
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    Ok(Some(options))
+}

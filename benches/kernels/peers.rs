@@ -1,0 +1,87 @@
+//! Other libraries on the same shapes.
+
+use gemm_common::Parallelism;
+use rayon::ThreadPool;
+use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
+use rten_tensor::{AsView as _, NdTensor};
+
+use crate::timing::Contestant;
+
+/// `gemm`, f32: it packs both sides in every call.
+pub(crate) fn gemm(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contestant<'_>) {
+    let (x, w) = (vec![0.5_f32; m * k], vec![0.25_f32; n * k]);
+    let mut out = vec![0.0_f32; m * n];
+    let threads = pool.current_num_threads();
+    let run = move || {
+        let parallelism = if threads == 1 { Parallelism::None } else { Parallelism::Rayon(threads) };
+        let (columns, inner) = (n as isize, k as isize);
+        let multiply = gemm_f32::gemm::f32::get_gemm_fn();
+        pool.install(|| {
+            let (to, x, w) = (out.as_mut_ptr(), x.as_ptr(), w.as_ptr());
+            // SAFETY: the three matrices are as large as the shape says, with the strides of rows one after the
+            // other, and the output is not one of the others.
+            unsafe {
+                multiply(
+                    m,
+                    n,
+                    k,
+                    to,
+                    1,
+                    columns,
+                    false,
+                    x,
+                    1,
+                    inner,
+                    w,
+                    inner,
+                    1,
+                    0.0,
+                    1.0,
+                    false,
+                    false,
+                    false,
+                    parallelism,
+                );
+            }
+        });
+        2.0 * (m * n * k) as f64
+    };
+    ("gemm".to_owned(), Box::new(run))
+}
+
+/// `rten-gemm`, f32, with the weights packed before.
+pub(crate) fn rten_f32(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contestant<'_>) {
+    let executor = GemmExecutor::<f32>::new();
+    let x = NdTensor::full([m, k], 0.5_f32);
+    let w = executor.prepack_b(NdTensor::full([k, n], 0.25_f32).view());
+    let mut out = vec![0.0_f32; m * n];
+    let name = format!("rten-gemm {}", executor.kernel_name());
+    let run = move || {
+        pool.install(|| {
+            let x = GemmInputA::Unpacked(x.view());
+            let done = executor.gemm(&mut out, x, GemmInputB::Packed(&w), GemmOptions::default());
+            done.expect("the shapes fit");
+        });
+        2.0 * (m * n * k) as f64
+    };
+    (name, Box::new(run))
+}
+
+/// `rten-gemm`, bytes by bytes into i32, with the weights packed before. What it is spared: quantizing the
+/// activations and bringing the sums back to f32.
+pub(crate) fn rten_int8(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contestant<'_>) {
+    let executor = GemmExecutor::<u8, i8, i32>::new();
+    let x = NdTensor::full([m, k], 3_u8);
+    let w = executor.prepack_b(NdTensor::full([k, n], -2_i8).view());
+    let mut out = vec![0_i32; m * n];
+    let name = format!("rten-gemm {}", executor.kernel_name());
+    let run = move || {
+        pool.install(|| {
+            let x = GemmInputA::Unpacked(x.view());
+            let done = executor.gemm(&mut out, x, GemmInputB::Packed(&w), GemmOptions::default());
+            done.expect("the shapes fit");
+        });
+        2.0 * (m * n * k) as f64
+    };
+    (name, Box::new(run))
+}
