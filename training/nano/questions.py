@@ -15,7 +15,7 @@ HERE = Path(__file__).parent.parent
 WORDS = things.QUESTIONS
 PARAPHRASES = json.loads((HERE / "paraphrases.json").read_text())
 LANGUAGES = ("en", "es", "fr", "de", "ja", "zh")
-KINDS = {"what": 18, "what_is_at": 11, "where": 20, "how_many_of": 13, "how_many": 6, "colour": 12, "is_there": 16, "read": 4}
+KINDS = {"what": 10, "what_is_at": 8, "where": 22, "how_many_of": 16, "how_many": 5, "colour": 14, "is_there": 22, "read": 3}
 READ = "<read>"
 MIDDLE = 0.17  # within this of the middle, as a fraction of the picture, a thing is in the middle
 
