@@ -82,7 +82,7 @@ fn unpack<I: Dot4, const PLANES: usize>(isa: I, codes: I::I32, plane: usize) -> 
     } else {
         let lower = isa.splat_i32(0x0f0f_0f0f);
         let pairs = isa.and(if plane < 2 { codes } else { isa.shr::<4>(codes) }, lower);
-        isa.lookup(if plane % 2 == 0 { &FIRST } else { &SECOND }, pairs)
+        isa.lookup(if plane.is_multiple_of(2) { &FIRST } else { &SECOND }, pairs)
     }
 }
 
