@@ -2,7 +2,7 @@
 
 use gemm_common::Parallelism;
 use rayon::ThreadPool;
-use rten_gemm::{GemmExecutor, GemmInputA, GemmInputB, GemmOptions};
+use rten_gemm::{GemmExecutor, GemmInT, GemmInputA, GemmInputB, GemmOptions, GemmOutT};
 use rten_tensor::{AsView as _, NdTensor};
 
 use crate::timing::Contestant;
@@ -50,30 +50,27 @@ pub(crate) fn gemm(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contest
 }
 
 /// `rten-gemm`, f32, with the weights packed before.
-pub(crate) fn rten_f32(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contestant<'_>) {
-    let executor = GemmExecutor::<f32>::new();
-    let x = NdTensor::full([m, k], 0.5_f32);
-    let w = executor.prepack_b(NdTensor::full([k, n], 0.25_f32).view());
-    let mut out = vec![0.0_f32; m * n];
-    let name = format!("rten-gemm {}", executor.kernel_name());
-    let run = move || {
-        pool.install(|| {
-            let x = GemmInputA::Unpacked(x.view());
-            let done = executor.gemm(&mut out, x, GemmInputB::Packed(&w), GemmOptions::default());
-            done.expect("the shapes fit");
-        });
-        2.0 * (m * n * k) as f64
-    };
-    (name, Box::new(run))
+pub(crate) fn rten_f32(pool: &ThreadPool, shape: [usize; 3]) -> (String, Contestant<'_>) {
+    rten(pool, shape, GemmExecutor::<f32>::new(), 0.5_f32, 0.25_f32)
 }
 
 /// `rten-gemm`, bytes by bytes into i32, with the weights packed before. What it is spared: quantizing the
 /// activations and bringing the sums back to f32.
-pub(crate) fn rten_int8(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contestant<'_>) {
-    let executor = GemmExecutor::<u8, i8, i32>::new();
-    let x = NdTensor::full([m, k], 3_u8);
-    let w = executor.prepack_b(NdTensor::full([k, n], -2_i8).view());
-    let mut out = vec![0_i32; m * n];
+pub(crate) fn rten_int8(pool: &ThreadPool, shape: [usize; 3]) -> (String, Contestant<'_>) {
+    rten(pool, shape, GemmExecutor::<u8, i8, i32>::new(), 3_u8, -2_i8)
+}
+
+/// A product of `x` everywhere by `w` everywhere.
+fn rten<L: GemmInT + 'static, R: GemmInT + 'static, O: GemmOutT + Default + 'static>(
+    pool: &ThreadPool,
+    [m, k, n]: [usize; 3],
+    executor: GemmExecutor<L, R, O>,
+    x: L,
+    w: R,
+) -> (String, Contestant<'_>) {
+    let x = NdTensor::full([m, k], x);
+    let w = executor.prepack_b(NdTensor::full([k, n], w).view());
+    let mut out = vec![O::default(); m * n];
     let name = format!("rten-gemm {}", executor.kernel_name());
     let run = move || {
         pool.install(|| {
