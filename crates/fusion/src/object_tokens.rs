@@ -28,7 +28,8 @@ pub struct ObjectTokens {
 pub struct ObjectTokensConfig {
     /// Length of what the tower says of a thing.
     pub glimpse: usize,
-    /// Length of a token. A picture's things are looked up in the codebooks of a length, so it is also the tower's.
+    /// Length of a token. What the codebooks recall of a glimpse is as long as it and is added to a token, so this is the
+    /// same as `glimpse`.
     pub width: usize,
     /// Classes of things.
     pub labels: usize,
