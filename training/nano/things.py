@@ -130,6 +130,13 @@ def ink(image):
     return image
 
 
+def premultiplied(image):
+    """RGBA as f32 with colours times their opacity, so that what is transparent does not bleed into its neighbours."""
+    image = image.astype(np.float32)
+    image[..., :3] *= image[..., 3:] / 255
+    return image
+
+
 def warp(rng, image):
     """The same drawing in other proportions: its pixels moved by up to a tenth of its side, smoothly."""
     side = image.shape[0]
@@ -137,9 +144,7 @@ def warp(rng, image):
     moves = generator.standard_normal((2, 4, 4), dtype=np.float32) * side * rng.uniform(0.01, 0.05)
     fields = [cv2.resize(m, (side, side), interpolation=cv2.INTER_CUBIC) for m in moves]
     ys, xs = np.mgrid[0:side, 0:side].astype(np.float32)
-    premultiplied = image.astype(np.float32)
-    premultiplied[..., :3] *= premultiplied[..., 3:] / 255
-    moved = cv2.remap(premultiplied, xs + fields[0], ys + fields[1], cv2.INTER_LINEAR)
+    moved = cv2.remap(premultiplied(image), xs + fields[0], ys + fields[1], cv2.INTER_LINEAR)
     moved[..., :3] *= 255 / np.maximum(moved[..., 3:], 1)
     return np.clip(moved, 0, 255).astype(np.uint8)
 
@@ -199,16 +204,12 @@ def place(rng, canvas, sprite, cx, cy, size, turn=0.0, stretch=1.0, mirror=False
         sprite = sprite[:, ::-1]
     side = sprite.shape[0]
     scale = size / (side * 0.94)
+    sprite = premultiplied(sprite)
     if scale < 0.5:
         factor = max(scale * 1.4, 0.12)
-        premultiplied = sprite.astype(np.float32)
-        premultiplied[..., :3] *= premultiplied[..., 3:] / 255
-        sprite = cv2.resize(premultiplied, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        sprite = cv2.resize(sprite, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         scale /= factor
         side = sprite.shape[0]
-    else:
-        sprite = sprite.astype(np.float32)
-        sprite[..., :3] *= sprite[..., 3:] / 255
     cos, sin = math.cos(turn) * scale, math.sin(turn) * scale
     matrix = np.array([[cos * stretch, -sin, 0], [sin * stretch, cos, 0]], np.float32)
     reach = side * scale * 0.75 * max(1, stretch)
