@@ -20,6 +20,7 @@ GLANCE = 160  # side of the whole picture at a glance
 GLIMPSE = 64  # side of one thing at a glimpse
 MAX_THINGS = 12
 STRIP = 32  # height of a line strip
+WATCHED = 2  # the decoder's layer that training teaches where to look
 
 
 class Conv(nn.Module):
@@ -240,18 +241,28 @@ class DecoderLayer(nn.Module):
     def split(self, x):
         return x.view(x.shape[0], x.shape[1], self.heads, 32).transpose(1, 2)
 
-    def forward(self, x, memory, memory_mask):
-        merge = lambda y: y.transpose(1, 2).flatten(2)
+    def self_attention(self, x):
         positions = torch.arange(x.shape[1])
         causal = positions[:, None] >= positions
         y = self.self_norm(x)
         q, k, v = self.split(self.q_proj(y)), self.split(self.k_proj(y)), self.split(self.v_proj(y))
         y = attend(rotate(q, positions), rotate(k, positions), v, causal)
-        x = x + self.o_proj(merge(y))
+        return x + self.o_proj(y.transpose(1, 2).flatten(2))
+
+    def gaze(self, x, memory, memory_mask):
+        """How much each head of x [b, d] looks at each token of the memory: [b, heads, m], as logarithms."""
+        q, k = self.split(self.cross_q(self.cross_norm(x))[:, None]), self.split(self.cross_k(memory))
+        scores = ((q @ k.transpose(-1, -2)) * 32 ** -0.5).masked_fill(~memory_mask, -1e9)
+        return torch.log_softmax(scores[:, :, 0].float(), -1)
+
+    def cross_attention(self, x, memory, memory_mask):
         q = self.split(self.cross_q(self.cross_norm(x)))
         k, v = self.split(self.cross_k(memory)), self.split(self.cross_v(memory))
         y = attend(q, k, v, memory_mask)
-        x = x + self.cross_o(merge(y))
+        return x + self.cross_o(y.transpose(1, 2).flatten(2))
+
+    def forward(self, x, memory, memory_mask):
+        x = self.cross_attention(self.self_attention(x), memory, memory_mask)
         y = self.ffn_norm(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))
 
@@ -319,6 +330,19 @@ class Decoder(nn.Module):
             x = layer(x, memory, mask)
         x = x if at is None else x[at]
         return self.norm(x) @ self.embed.weight.T
+
+    def watched(self, ids, memory, memory_mask, at, ends):
+        """As `forward`, and what is on its mind where the question ends [b]: the state that the cross-attention of
+        layer WATCHED sees there [b, d], and where that looks [b, heads, m]."""
+        memory = self.memory_norm(memory)
+        mask = memory_mask[:, None, None, :]
+        x, rows = self.embed(ids), torch.arange(len(ids))
+        for i, layer in enumerate(self.layers):
+            if i == WATCHED:
+                state = layer.self_attention(x)[rows, ends]
+                gaze = layer.gaze(state, memory, mask)
+            x = layer(x, memory, mask)
+        return self.norm(x[at]) @ self.embed.weight.T, state, gaze
 
 
 def parameters(module):

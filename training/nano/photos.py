@@ -1,4 +1,4 @@
-"""Photographs that backdrops are cut from: Debian's wallpapers, shrunk. GNOME's are for evaluation only."""
+"""Photographs and patterns that backdrops are cut from: Debian's wallpapers, shrunk. GNOME's are for evaluation only."""
 
 from functools import cache
 from pathlib import Path
@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 
 FOLDERS = {"train": ("/usr/share/backgrounds/mate", "/usr/share/wallpapers"), "eval": ("/usr/share/backgrounds/gnome",)}
+# A wallpaper of many little drawings, as GNOME's "symbolic": it shows things, and nobody says which.
+UNKNOWN = ("screenshot", "symbolic")
 CACHE = Path(__file__).parent.parent / "cache" / "photos"
 
 
@@ -19,7 +21,7 @@ def colours(split):
         found = sorted(p for root in FOLDERS[split] for p in Path(root).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
         best = {}
         for path in found:  # Plasma ships each wallpaper at many sizes: the largest file of a folder will do
-            if "screenshot" not in path.name:
+            if not path.name.startswith(UNKNOWN):
                 best[path.parent if split == "train" and "wallpapers" in str(path) else path] = max(
                     best.get(path.parent, path), path, key=lambda p: p.stat().st_size)
         for i, path in enumerate(best.values()):

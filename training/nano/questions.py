@@ -8,6 +8,7 @@ import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from . import things
 
@@ -28,6 +29,15 @@ class Fact:
     colour: int
     cx: float
     cy: float
+
+
+class Dialogue(NamedTuple):
+    """A question, its answer, the class it asks about (or None) and for every fact whether the answer rests on it (or None)."""
+
+    question: str
+    answer: str
+    asked: int | None = None
+    rests_on: list | None = None
 
 
 def facts(scene):
@@ -78,16 +88,16 @@ def forms(kind, language, split):
 
 
 def ask(rng, kind, found, has_print, language, split="train"):
-    """(question, answer) of a kind, or None where this scene leaves it open."""
+    """A dialogue of a kind, or None where this scene leaves it open."""
     known = [f for f in found if f.label != things.UNTAUGHT]
     count = lambda label: sum(f.label == label for f in found)
     unknown = WORDS["unknown"][language]
     template = rng.choice(forms(kind, language, split))
 
-    def called(label):
+    def about(label, answer):
         other = synonyms(label, language)
         word = rng.choice(other) if other and split == "train" and rng.random() < 0.12 else name(label, language)
-        return template.replace("{name}", word).replace("{shape}", word)
+        return Dialogue(template.replace("{name}", word).replace("{shape}", word), answer, label, [f.label == label for f in found])
 
     def absent(pool):
         label = rng.choice(pool)
@@ -97,39 +107,39 @@ def ask(rng, kind, found, has_print, language, split="train"):
 
     everything = range(things.UNTAUGHT)
     if kind == "what":
-        return template, caption(found, has_print, language)
+        return Dialogue(template, caption(found, has_print, language))
     if kind == "read":
-        return template, READ if has_print else unknown
+        return Dialogue(template, READ if has_print else unknown)
     if kind == "how_many":
-        return template, str(len(found))
+        return Dialogue(template, str(len(found)), None, [True] * len(found))
     if kind == "what_is_at":
         where = rng.choice([place(f) for f in found] if found and rng.random() < 0.85 else list(WORDS["places"]))
         there = sorted((f for f in known if place(f) == where), key=lambda f: (f.cx, f.cy))
         if any(not clear(f) for f in found) or len(there) > 2:
             return None
         answer = ", ".join(name(f.label, language) for f in there) or unknown
-        return template.replace("{place}", WORDS["places"][where][language]), answer
+        return Dialogue(template.replace("{place}", WORDS["places"][where][language]), answer, None, [place(f) == where for f in found])
     if kind == "where":
         if known and rng.random() < 0.9:
             f = rng.choice(known)
             if count(f.label) > 1 or not clear(f):
                 return None
-            return called(f.label), WORDS["places"][place(f)][language]
-        return called(absent(everything)), unknown
+            return about(f.label, WORDS["places"][place(f)][language])
+        return about(absent(everything), unknown)
     if kind == "how_many_of":
         label = rng.choice(known).label if known and rng.random() < 0.88 else absent(everything)
-        return called(label), str(count(label))
+        return about(label, str(count(label)))
     if kind == "colour":
         shapes = [f for f in known if f.colour >= 0 and count(f.label) == 1]
         if not shapes:
-            if rng.random() < 0.9:
+            if rng.random() < 0.9 or any(f.colour >= 0 for f in known):
                 return None
-            return called(len(things.CONCEPTS) + rng.randrange(len(things.SHAPES))), unknown if not any(f.colour >= 0 for f in known) else None
+            return about(len(things.CONCEPTS) + rng.randrange(len(things.SHAPES)), unknown)
         f = rng.choice(shapes)
-        return called(f.label), WORDS["colours"][things.COLOURS[f.colour]][language]
+        return about(f.label, WORDS["colours"][things.COLOURS[f.colour]][language])
     if known and rng.random() < 0.5:
-        return called(rng.choice(known).label), WORDS["yes"][language]
-    return called(absent(everything)), WORDS["no"][language]
+        return about(rng.choice(known).label, WORDS["yes"][language])
+    return about(absent(everything), WORDS["no"][language])
 
 
 def typed(rng, question):
@@ -145,10 +155,10 @@ def typed(rng, question):
 
 
 def any_question(rng, found, has_print, split="train"):
-    """A random (question, answer)."""
+    """A random dialogue."""
     while True:
         language = LANGUAGES[min(rng.randrange(7), 6) % 6] if rng.random() < 0.9 else "en"
         kind = rng.choices(list(KINDS), KINDS.values())[0]
-        pair = ask(rng, kind, found, has_print, language, split)
-        if pair and pair[1] is not None:
-            return typed(rng, pair[0]), pair[1]
+        dialogue = ask(rng, kind, found, has_print, language, split)
+        if dialogue:
+            return dialogue._replace(question=typed(rng, dialogue.question))

@@ -41,8 +41,45 @@ def colour(rng, pale=False):
     return np.array([rng.uniform(0, 255) for _ in range(3)], np.float32)
 
 
+def tiling(rng, h, w):
+    """A pattern f32 [h, w, 3]: one figure over and over on a lattice, in colours near each other."""
+    generator = np.random.default_rng(rng.getrandbits(32))
+    period, spread, turn = np.exp(rng.uniform(np.log(6), np.log(26))), rng.uniform(5, 70), rng.uniform(0, 1.57)
+    base = colour(rng, rng.random() < 0.3)
+    canvas = np.empty((h, w, 3), np.float32)
+    canvas[:] = base + generator.uniform(-spread, spread, 3)
+    reach = int(0.71 * (h + w) / period / 1.4) + 1
+    corners, slant, size = rng.randint(3, 7), rng.choice((0, 0.5)), rng.uniform(0.3, 0.62) * period
+    figure = rng.choice(("disc", "polygon", "polygon", "cube", "arc"))
+    ring = 2 * np.pi * np.arange(corners) / corners + rng.uniform(0, 1.57)
+    ring = np.stack([np.cos(ring), np.sin(ring)], 1) * size
+    hexagon = np.stack([np.sin(np.pi / 3 * np.arange(6)), np.cos(np.pi / 3 * np.arange(6))], 1) * size
+    gaps = rng.choice((0, 0, 0.3)) if period < 14 else 0
+    for row in range(-reach, reach + 1):
+        for column in range(-reach, reach + 1):
+            u, v = (column + slant * (row % 2)) * period, row * period * (0.87 if slant else 1)
+            x, y = w / 2 + u * np.cos(turn) - v * np.sin(turn), h / 2 + u * np.sin(turn) + v * np.cos(turn)
+            if not (-period < x < w + period and -period < y < h + period) or rng.random() < gaps:
+                continue
+            hue = [float(c) for c in base + generator.uniform(-spread, spread, 3)]
+            if figure == "disc":
+                cv2.circle(canvas, (int(x), int(y)), max(1, int(size)), hue, -1)
+            elif figure == "polygon":
+                cv2.fillConvexPoly(canvas, (ring + (x, y)).astype(np.int32), hue, cv2.LINE_8)
+            elif figure == "cube":
+                for i in range(0, 6, 2):
+                    face = np.stack([np.zeros(2), hexagon[i - 1], hexagon[i], hexagon[i + 1 - 6]]) + (x, y)
+                    cv2.fillConvexPoly(canvas, face.astype(np.int32), [c * (0.6 + 0.2 * i / 2) for c in hue])
+            else:
+                cv2.ellipse(canvas, (int(x), int(y)), (int(period / 2), int(period / 2)), rng.choice((0, 90, 180, 270)), 0, 180, hue, max(1, int(size / 3)))
+    return canvas
+
+
 def backdrop(rng, h, w, split="train", photo=None):
-    """A colour backdrop f32 [h, w, 3]; `photo` forces a photograph or none."""
+    """A colour backdrop f32 [h, w, 3]; `photo` forces a photograph or none. The patterns of evaluation are other people's."""
+    if split == "train" and photo is not True and rng.random() < 0.14:
+        made = tiling(rng, h, w)
+        return cv2.GaussianBlur(made, (0, 0), rng.uniform(0.6, 2)) if rng.random() < 0.4 else made
     kind = rng.random()
     if photo is True or (photo is None and kind > 0.80):
         pool = photos.colours(split)

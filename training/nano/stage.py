@@ -49,7 +49,8 @@ class Stage:
         if self.path.exists() and not self.options.fresh:
             state = torch.load(self.path)
             for key, module in modules.items():
-                module.load_state_dict(state["modules"][key])
+                if key in state["modules"]:
+                    module.load_state_dict(state["modules"][key])
             if "optimizer" in state:
                 self.optimizer.load_state_dict(state["optimizer"])
             self.spent, self.step, self.seen = state["spent"], state["step"], state["seen"]

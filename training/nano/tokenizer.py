@@ -29,7 +29,7 @@ def corpus():
         for f in found:
             if len(things.CONCEPTS) <= f.label < things.UNTAUGHT:
                 f.colour = rng.randrange(len(things.COLOURS))
-        question, answer = questions.any_question(rng, found, rng.random() < 0.2)
+        question, answer, *_ = questions.any_question(rng, found, rng.random() < 0.2)
         yield question
         yield answer
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from . import questions, scenes, things, tokenizer
-from .model import GLIMPSE, MAX_THINGS, Decoder, Fusion, Tower, position_features
+from .model import GLIMPSE, MAX_THINGS, Decoder, Fusion, RmsNorm, Tower, position_features
 from .stage import RUNS, Stage
 from .train_tower import as_input
 
@@ -86,7 +86,7 @@ def compose(rng, bank):
 
 
 class Dialogues(torch.utils.data.IterableDataset):
-    """Batches of (ids, where the answer is, vectors, positions, memory mask, has print)."""
+    """Batches as `collate` makes them."""
 
     def __init__(self, seed, batch=64):
         self.seed, self.batch = seed, batch
@@ -101,9 +101,9 @@ class Dialogues(torch.utils.data.IterableDataset):
             rows = []
             for _ in range(self.batch * 8):
                 found, vectors, boxes, has_print = compose(rng, bank)
-                question, answer = questions.any_question(rng, found, has_print)
-                head, tail = [q, *t.encode(question, add_special_tokens=False).ids, a], [*t.encode(answer).ids, end]
-                rows.append((head, tail, vectors, boxes, has_print))
+                dialogue = questions.any_question(rng, found, has_print)
+                head, tail = [q, *t.encode(dialogue.question, add_special_tokens=False).ids, a], [*t.encode(dialogue.answer).ids, end]
+                rows.append((head, tail, vectors, boxes, has_print, dialogue.asked, dialogue.rests_on))
             rows.sort(key=lambda r: len(r[0]) + len(r[1]))
             batches = [rows[i:i + self.batch] for i in range(0, len(rows), self.batch)]
             rng.shuffle(batches)
@@ -112,24 +112,54 @@ class Dialogues(torch.utils.data.IterableDataset):
 
 
 def collate(batch):
-    longest = max(len(h) + len(t) for h, t, *_ in batch)
-    most = max(1, max(len(v) for _, _, v, _, _ in batch))
-    ids, target = torch.zeros(len(batch), longest, dtype=torch.long), torch.full((len(batch), longest), -100)
-    vectors, boxes = torch.zeros(len(batch), most, Tower.DIM), torch.zeros(len(batch), most, 4)
-    mask = torch.zeros(len(batch), most + 1, dtype=torch.bool)
-    for i, (head, tail, v, b, _) in enumerate(batch):
-        ids[i, :len(head) + len(tail)] = torch.tensor(head + tail)
-        target[i, len(head) - 1:len(head) + len(tail) - 1] = torch.tensor(tail)
-        if len(v):
-            vectors[i, :len(v)], boxes[i, :len(b)] = torch.from_numpy(v), torch.tensor(b)
-        mask[i, :len(v) + 1] = True
-    features = position_features(*boxes.unbind(-1))
-    return ids, target, vectors, features, mask, torch.tensor([int(r[4]) for r in batch])
+    longest = max(len(head) + len(tail) for head, tail, *_ in batch)
+    most = max(1, max(len(vectors) for _, _, vectors, *_ in batch))
+    made = {"ids": torch.zeros(len(batch), longest, dtype=torch.long), "target": torch.full((len(batch), longest), -100),
+            "ends": torch.tensor([len(head) - 1 for head, *_ in batch]), "vectors": torch.zeros(len(batch), most, Tower.DIM),
+            "mask": torch.zeros(len(batch), most + 1, dtype=torch.bool), "print": torch.tensor([int(row[4]) for row in batch]),
+            "asked": torch.full((len(batch),), -100), "gaze": torch.zeros(len(batch), most + 1)}
+    places = torch.zeros(len(batch), most, 4)
+    for i, (head, tail, vectors, boxes, _, asked, rests_on) in enumerate(batch):
+        made["ids"][i, :len(head) + len(tail)] = torch.tensor(head + tail)
+        made["target"][i, len(head) - 1:len(head) + len(tail) - 1] = torch.tensor(tail)
+        if len(vectors):
+            made["vectors"][i, :len(vectors)], places[i, :len(boxes)] = torch.from_numpy(vectors), torch.tensor(boxes)
+        made["mask"][i, :len(vectors) + 1] = True
+        if asked is not None:
+            made["asked"][i] = asked
+        if rests_on is not None:
+            # As much at the page as at each thing that counts: what is left for the page tells how many there are.
+            made["gaze"][i, :len(vectors) + 1] = torch.tensor([1.0, *rests_on]) / (1 + sum(rests_on))
+    made["features"] = position_features(*places.unbind(-1))
+    return made
+
+
+class Asking(torch.nn.Module):
+    """The class a question asks about, while training: cross-entropy alone finds no use for the name in a question."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = RmsNorm(Tower.DIM)
+        self.label = torch.nn.Linear(Tower.DIM, things.CLASSES)
+
+    def forward(self, state):
+        return self.label(self.norm(state))
+
+
+GAZING = 3  # heads that are taught where to look
+
+
+def attention_losses(asking, state, gaze, batch):
+    """How far the state is from knowing which class is asked for, and the first heads from looking at what counts."""
+    named = F.cross_entropy(asking(state.float()), batch["asked"], ignore_index=-100)
+    wanted = batch["gaze"][:, None]
+    apart = (wanted * (wanted.clamp_min(1e-9).log() - gaze[:, :GAZING])).sum((1, 2)) / GAZING
+    return named, apart.mean()
 
 
 def main():
-    fusion, decoder = Fusion(things.CLASSES, len(things.COLOURS)), Decoder(tokenizer.SIZE)
-    stage = Stage("answer", {"fusion": fusion, "decoder": decoder}, rate=3e-3, decay=0.02)
+    fusion, decoder, asking = Fusion(things.CLASSES, len(things.COLOURS)), Decoder(tokenizer.SIZE), Asking()
+    stage = Stage("answer", {"fusion": fusion, "decoder": decoder, "asking": asking}, rate=3e-3, decay=0.02)
     heads = trained_tower()[1]
     for name in ("label", "colour"):
         getattr(fusion, name).load_state_dict({key: heads[f"{name}.{key}"] for key in ("weight", "bias")})
@@ -141,15 +171,18 @@ def main():
         stage.start += time.time() - began
     batches = iter(torch.utils.data.DataLoader(Dialogues(stage.step + 1), batch_size=None, num_workers=1, prefetch_factor=8))
     while stage.running():
-        ids, target, vectors, features, mask, has_print = next(batches)
+        batch = next(batches)
+        target = batch["target"]
         at = target >= 0
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = decoder(ids, fusion(vectors, features, has_print), mask, at).float()
+            memory = fusion(batch["vectors"], batch["features"], batch["print"])
+            logits, state, gaze = decoder.watched(batch["ids"], memory, batch["mask"], at, batch["ends"])
         # An answer counts by the square root of its length; by its length, captions would be nearly all that is learned.
         weight = at.sum(1, keepdim=True).float().pow(-0.5).expand_as(target)[at]
-        loss = (F.cross_entropy(logits, target[at], label_smoothing=0.02, reduction="none") * weight).sum() / weight.sum()
+        loss = (F.cross_entropy(logits.float(), target[at], label_smoothing=0.02, reduction="none") * weight).sum() / weight.sum()
+        named, apart = attention_losses(asking, state, gaze, batch)
         right = (logits.argmax(-1) == target[at]).float().mean()
-        stage.update(loss, len(ids), loss=loss, right=right)
+        stage.update(loss + 0.3 * named + 0.3 * apart, len(target), loss=loss, right=right, named=named, apart=apart)
     torch.save({k: m.state_dict() for k, m in stage.modules.items()}, RUNS / "answer.done.pt")
 
 
