@@ -44,7 +44,7 @@ def one_thing(rng, split, chosen=None):
     return scenes.Scene(scenes.finish(rng, canvas, 0.6), [thing])
 
 
-def several(rng, count, split="train", repeat=False, shapes=0.12):
+def several(rng, count, split="emoji", repeat=False, shapes=0.12):
     """Things at clear places, all different unless `repeat`."""
     while True:
         side = rng.choice((224, 256, 320, 448))
@@ -162,7 +162,7 @@ def untaught(rng):
 
 
 def taught(rng):
-    image, language, question, _, _ = naming(rng, "train")
+    image, language, question, _, _ = naming(rng, "emoji")
     return image, language, question, [], "known"
 
 
@@ -173,7 +173,7 @@ def paraphrase(rng):
 
 
 ROWS = {
-    "naming, artwork trained on": lambda rng: naming(rng, "train"),
+    "naming, artwork trained on": lambda rng: naming(rng, "emoji"),
     "naming, Twemoji and OpenMoji": lambda rng: naming(rng, "eval-art"),
     "two or three things with their places": lambda rng: captions(rng, "en"),
     "counting": lambda rng: from_kind(rng.choice(("how_many_of", "how_many")), repeat=True)(rng),

@@ -5,7 +5,7 @@
     python -m nano.export --random        parts that are not trained yet get made-up weights
 
 Batch norms are folded into their convolutions; all else is as PyTorch has it. In the int8 folder every matrix `name` that ends
-in `.weight` is I8 with F32 factors `name_scale`, one an output channel, and everything else is F16.
+in `.weight` is I8 with F32 factors `name_scale`, one an output channel, but for the parts EXACT; everything else is F16.
 """
 
 import argparse
@@ -26,6 +26,7 @@ MASTER, EMBEDDED = ROOT / "export", ROOT.parent / "crates/nano/model"
 PARTS = {"tower": "tower", "things": "things", "lines": "lines", "reader": "reader", "fusion": "answer", "decoder": "answer"}
 SPECIAL = {"pad": "<pad>", "question": "<q>", "answer": "<a>", "end": "<end>", "read": "<read>"}
 VOCABULARY = 1536
+EXACT = ("things.", "lines.")  # the parts that the runtime computes with at 16 bits at least
 
 
 def networks(vocabulary=VOCABULARY):
@@ -167,10 +168,10 @@ def depth_of_decoder(found):
 
 
 def quantize(found):
-    """Matrices to I8, the largest of each row at 127; vectors to F16."""
+    """Matrices to I8, the largest of each row at 127; vectors and what the runtime does not quantize to F16."""
     made = {}
     for name, t in found.items():
-        if t.ndim < 2 or not name.endswith(".weight"):
+        if t.ndim < 2 or not name.endswith(".weight") or name.startswith(EXACT):
             made[name] = t.astype(np.float16)
             continue
         rows = t.reshape(len(t), -1)

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 
 FOLDERS = {"train": ("/usr/share/backgrounds/mate", "/usr/share/wallpapers"), "eval": ("/usr/share/backgrounds/gnome",)}
-# A wallpaper of many little drawings, as GNOME's "symbolic": it shows things, and nobody says which.
-UNKNOWN = ("screenshot", "symbolic")
+# A wallpaper of many little drawings, as GNOME's "pixels": it shows things, and nobody says which.
+UNKNOWN = ("screenshot", "pixels")
 CACHE = Path(__file__).parent.parent / "cache" / "photos"
 
 

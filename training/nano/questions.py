@@ -1,7 +1,7 @@
 """Questions and the answers that are true of a scene, in six languages.
 
 The forms and the answer words are those of questions.json; paraphrases.json rewords the questions, and of
-every kind three rewordings a language are kept for evaluation.
+every kind three rewordings a language are kept for evaluation. courtesies.json has what people say around a question.
 """
 
 import json
@@ -15,8 +15,9 @@ from . import things
 HERE = Path(__file__).parent.parent
 WORDS = things.QUESTIONS
 PARAPHRASES = json.loads((HERE / "paraphrases.json").read_text())
+COURTESIES = json.loads((HERE / "courtesies.json").read_text())
 LANGUAGES = ("en", "es", "fr", "de", "ja", "zh")
-KINDS = {"what": 10, "what_is_at": 8, "where": 22, "how_many_of": 16, "how_many": 5, "colour": 14, "is_there": 22, "read": 3}
+KINDS = {"what": 10, "what_is_at": 8, "where": 22, "how_many_of": 26, "how_many": 5, "colour": 14, "is_there": 22, "read": 3}
 READ = "<read>"
 MIDDLE = 0.17  # within this of the middle, as a fraction of the picture, a thing is in the middle
 
@@ -128,6 +129,8 @@ def ask(rng, kind, found, has_print, language, split="train"):
         return about(absent(everything), unknown)
     if kind == "how_many_of":
         label = rng.choice(known).label if known and rng.random() < 0.88 else absent(everything)
+        if split == "train" and count(label) == 1 and rng.random() < 0.6:
+            return None  # most things stand alone: one would be the answer to nearly every question
         return about(label, str(count(label)))
     if kind == "colour":
         shapes = [f for f in known if f.colour >= 0 and count(f.label) == 1]
@@ -142,8 +145,12 @@ def ask(rng, kind, found, has_print, language, split="train"):
     return about(absent(everything), WORDS["no"][language])
 
 
-def typed(rng, question):
-    """A question as hurried people type it."""
+def typed(rng, question, language):
+    """A question as polite or hurried people type it."""
+    if rng.random() < 0.15:
+        question = rng.choice(COURTESIES[language]["before"]) + question
+    if rng.random() < 0.1:
+        question += rng.choice(COURTESIES[language]["after"])
     roll = rng.random()
     if roll < 0.12:
         question = question.lower()
@@ -161,4 +168,4 @@ def any_question(rng, found, has_print, split="train"):
         kind = rng.choices(list(KINDS), KINDS.values())[0]
         dialogue = ask(rng, kind, found, has_print, language, split)
         if dialogue:
-            return dialogue._replace(question=typed(rng, dialogue.question))
+            return dialogue._replace(question=typed(rng, dialogue.question, language))

@@ -18,6 +18,8 @@ CONCEPTS = json.loads((HERE / "concepts.json").read_text())
 QUESTIONS = json.loads((HERE / "questions.json").read_text())
 SHAPES = list(QUESTIONS["shapes"])
 COLOURS = list(QUESTIONS["colours"])
+# Complete sets, whose drawings evaluation calls the artwork trained on; those of the other sets are for training only.
+EMOJI = ("noto", "noto-v1", "fluent-color", "fluent-flat", "fluent-3d", "fxemoji", "emojione", "emojione-v1", "streamline")
 UNTAUGHT = len(CONCEPTS) + len(SHAPES)
 CLASSES = UNTAUGHT + 1
 RGB = {"red": [(220, 30, 35), (180, 20, 30), (240, 60, 50)], "orange": [(245, 135, 20), (255, 160, 50), (230, 110, 10)],
@@ -49,10 +51,11 @@ def sprites(small=False):
 
 @cache
 def drawings(split):
-    """Sprite numbers by class for "train", "eval-art", "untaught-train" or "untaught-eval"."""
+    """Sprite numbers by class for "train", "emoji" (the part of it that sets of emoji drew), "eval-art", "untaught-train" or
+    "untaught-eval"."""
     found = {}
     for i, entry in enumerate(json.loads((ART / "index.json").read_text())):
-        if entry["split"] == split:
+        if entry["split"] == ("train" if split == "emoji" else split) and (split != "emoji" or entry["source"] in EMOJI):
             found.setdefault(entry["concept"] if entry["concept"] >= 0 else UNTAUGHT, []).append((entry["source"], i))
     # A source counts once for a concept, however many variants it draws.
     by_source = {}

@@ -77,8 +77,8 @@ def main():
             loss = loss + 2 * F.cross_entropy(colour[coloured], colours[coloured]) * coloured.float().mean()
         stage.update(loss, len(images), loss=loss, right=(label.argmax(1) == labels).float().mean())
         if stage.step % 1500 == 0:
-            print(f"step {stage.step}: named, trained art {accuracy(tower, naming, 'train'):.4f}, other art {accuracy(tower, naming, 'eval-art'):.4f}", flush=True)
-    print(f"end: named, trained art {accuracy(tower, naming, 'train', 2000):.4f}, other art {accuracy(tower, naming, 'eval-art', 2000):.4f}")
+            print(f"step {stage.step}: named, trained art {accuracy(tower, naming, 'emoji'):.4f}, other art {accuracy(tower, naming, 'eval-art'):.4f}", flush=True)
+    print(f"end: named, trained art {accuracy(tower, naming, 'emoji', 2000):.4f}, other art {accuracy(tower, naming, 'eval-art', 2000):.4f}")
     torch.save({k: m.state_dict() for k, m in stage.modules.items()}, RUNS / "tower.done.pt")
 
 
