@@ -86,6 +86,7 @@ const MISLEADING = {
   streamline: ["🦃"],
   "noto-v1": ["🦗"],
   emojione: ["🦗"],
+  "emojione-line": ["🦗"],
   fxemoji: ["🚋", "🪟"],
 };
 
