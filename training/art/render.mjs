@@ -1,15 +1,16 @@
 // Draws every emoji named in concepts.json and untaught.json, once per artwork
-// set, into plain 256 px PNG files. `atlas.py` trims and packs them.
+// set, and every drawing listed in named.json, into plain 256 px PNG files.
+// `atlas.py` trims and packs them.
 //
 //   node render.mjs <folder for the drawings>
 //
-// Writes <folder>/<source>/<hex>[_<variant>].<png|webp> and <folder>/drawings.json.
+// Writes <folder>/<source>/<hex or name>[_<variant>].<png|webp> and <folder>/drawings.json.
 
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { Resvg } from "@resvg/resvg-js";
-import { SOURCES, hexOf, openSources } from "./sources.mjs";
+import { NAMED, SOURCES, hexOf, openNamed, openSources } from "./sources.mjs";
 
 const SIZE = 256; // twice the sprite size, so the final shrink is smooth
 
@@ -21,11 +22,12 @@ if (!out) throw new Error("usage: node render.mjs <folder for the drawings>");
 
 const concepts = readJson(here("../concepts.json"));
 const untaught = readJson(here("../untaught.json"));
+const named = readJson(here("named.json"));
 
 // Which sets an emoji is drawn from depends on its role:
 //   taught          training sets for "train", the unseen sets for "eval-art"
 //   untaught train  training sets only
-//   untaught eval   every set
+//   untaught eval   every set in colour
 const jobs = [];
 concepts.forEach((concept, index) => {
   for (const emoji of [concept.emoji, ...(concept.also ?? [])]) {
@@ -38,7 +40,18 @@ for (const source of SOURCES) {
   if (source.train) {
     for (const emoji of untaught.train) jobs.push({ emoji, concept: -1, source, split: "untaught-train" });
   }
-  for (const emoji of untaught.eval) jobs.push({ emoji, concept: -1, source, split: "untaught-eval" });
+  if (!source.black) {
+    for (const emoji of untaught.eval) jobs.push({ emoji, concept: -1, source, split: "untaught-eval" });
+  }
+}
+for (const source of NAMED) {
+  const { taught, untaught: others } = named[source.id];
+  for (const [emoji, names] of Object.entries(taught)) {
+    const concept = concepts.findIndex((c) => c.emoji === emoji);
+    if (concept < 0) throw new Error(`named.json: ${emoji} is no concept`);
+    for (const name of names) jobs.push({ emoji, name, concept, source, split: "train" });
+  }
+  for (const name of others) jobs.push({ emoji: "", name, concept: -1, source, split: "untaught-train" });
 }
 
 // The renderer aborts the whole process on the odd drawing with a degenerate
@@ -64,25 +77,33 @@ if (!process.env.ART_CRASHED) {
   process.exit(0);
 }
 
+function draw({ svg, cropped }) {
+  const font = { loadSystemFonts: false };
+  if (!cropped) return new Resvg(svg, { fitTo: { mode: "width", value: SIZE }, font }).render();
+  const box = new Resvg(svg, { font }).getBBox();
+  const image = new Resvg(svg, { fitTo: { mode: box.height > box.width ? "height" : "width", value: SIZE }, font });
+  image.cropByBBox(box);
+  return image.render();
+}
+
 const art = openSources(readJson(join(out, "unicode-names.json")));
+const opened = new Map();
 const drawings = [];
-for (const { emoji, concept, source, split } of jobs) {
-  art.find(source, emoji).forEach((drawing, variant) => {
-    const folder = join(out, source.id);
-    mkdirSync(folder, { recursive: true });
-    const name = hexOf(emoji) + (variant ? `_${variant + 1}` : "");
-    const file = `${source.id}/${name}.${drawing.svg ? "png" : "webp"}`;
+for (const { emoji, name, concept, source, split } of jobs) {
+  // A child that carries on has most of them drawn: it opens what it needs.
+  if (name && !opened.has(source.id)) opened.set(source.id, openNamed(source));
+  const found = name ? [opened.get(source.id)(name)] : art.find(source, emoji);
+  found.forEach((drawing, variant) => {
+    const stem = name ?? hexOf(emoji) + (variant ? `_${variant + 1}` : "");
+    const file = `${source.id}/${stem}.${drawing.svg ? "png" : "webp"}`;
+    mkdirSync(dirname(join(out, file)), { recursive: true });
     // A drawing that is there already is kept, so an interrupted run picks up
     // where it stopped. Remove the folder after a change to sources.mjs.
     if (crashed.has(file)) return;
     if (!existsSync(join(out, file))) {
       if (drawing.svg) {
         writeFileSync(inProgress, file);
-        const image = new Resvg(drawing.svg, {
-          fitTo: { mode: "width", value: SIZE },
-          font: { loadSystemFonts: false },
-        }).render();
-        writeFileSync(join(out, file), image.asPng());
+        writeFileSync(join(out, file), draw(drawing).asPng());
       } else {
         copyFileSync(drawing.file, join(out, file));
       }

@@ -12,7 +12,9 @@ import { join } from "node:path";
 const require = createRequire(import.meta.url);
 
 // `train: false` marks the sets that stay unseen: they measure whether the
-// model recognises a known thing in a drawing style it was never shown.
+// model recognises a known thing in a drawing style it was never shown. `black`
+// marks drawings in one colour, which are not in "untaught-eval": what that
+// measures should stay the same.
 export const SOURCES = [
   { id: "noto", package: "@iconify-json/noto", train: true },
   { id: "noto-v1", package: "@iconify-json/noto-v1", train: true },
@@ -23,8 +25,36 @@ export const SOURCES = [
   { id: "emojione", package: "@iconify-json/emojione", train: true },
   { id: "emojione-v1", package: "@iconify-json/emojione-v1", train: true },
   { id: "streamline", package: "@iconify-json/streamline-emojis", train: true },
+  { id: "fluent-line", package: "@iconify-json/fluent-emoji-high-contrast", train: true, black: true },
+  { id: "emojione-line", package: "@iconify-json/emojione-monotone", train: true, black: true },
   { id: "twemoji", package: "@iconify-json/twemoji", train: false },
   { id: "openmoji", package: "@iconify-json/openmoji", train: false },
+];
+
+// Sets that know nothing of emoji: which of their drawings show what is listed,
+// by name, in named.json. Kameleon puts each thing on a coloured disc (`disc`),
+// without which all its things would have the outline of a disc.
+export const NAMED = [
+  { id: "openclipart", folder: "/usr/share/openclipart/svg" },
+  { id: "flat-color-icons", package: "@iconify-json/flat-color-icons" },
+  { id: "flat-ui", package: "@iconify-json/flat-ui" },
+  { id: "fluent-icons", package: "@iconify-json/fluent-color" },
+  { id: "game-icons", package: "@iconify-json/game-icons" },
+  { id: "icon-park", package: "@iconify-json/icon-park" },
+  { id: "marketeq", package: "@iconify-json/marketeq" },
+  { id: "meteocons", package: "@iconify-json/meteocons" },
+  { id: "streamline-color", package: "@iconify-json/streamline-color" },
+  { id: "streamline-cyber-color", package: "@iconify-json/streamline-cyber-color" },
+  { id: "streamline-flex-color", package: "@iconify-json/streamline-flex-color" },
+  { id: "streamline-freehand-color", package: "@iconify-json/streamline-freehand-color" },
+  {
+    id: "streamline-kameleon-color",
+    package: "@iconify-json/streamline-kameleon-color",
+    disc: /<path fill="#[0-9a-f]+" d="M24 47\.99[^"]*"\/>/,
+  },
+  { id: "streamline-plump-color", package: "@iconify-json/streamline-plump-color" },
+  { id: "streamline-stickies-color", package: "@iconify-json/streamline-stickies-color" },
+  { id: "streamline-ultimate-color", package: "@iconify-json/streamline-ultimate-color" },
 ];
 
 // FxEmoji was drawn before names settled: "dog" is the dog's face, "keyboard" a
@@ -56,6 +86,7 @@ const MISLEADING = {
   streamline: ["🦃"],
   "noto-v1": ["🦗"],
   emojione: ["🦗"],
+  "emojione-line": ["🦗"],
   fxemoji: ["🚋", "🪟"],
 };
 
@@ -164,4 +195,16 @@ export function openSources(unicodeNames = {}) {
   }
 
   return { find };
+}
+
+/** Opens a set of `NAMED`: a function from a drawing's name to `{ svg, cropped }`. */
+export function openNamed(source) {
+  // Artwork on a page may be small on it, or reach beyond its edges.
+  const cropped = true;
+  if (source.folder) return (name) => ({ svg: readFileSync(join(source.folder, `${name}.svg`)), cropped });
+  const { body } = loadIconify(source);
+  return (name) => {
+    const svg = body(name);
+    return { svg: source.disc ? svg.replace(source.disc, "") : svg, cropped };
+  };
 }
