@@ -45,6 +45,8 @@ const MAX_STAND_INS: usize = 64 << 20;
 pub struct Params<'w> {
     weights: &'w Weights,
     precision: Precision,
+    /// Beginnings of names, and the least precision of what is so called.
+    least: Vec<(&'static str, Precision)>,
     record: Mutex<Record>,
 }
 
@@ -59,7 +61,13 @@ struct Record {
 impl<'w> Params<'w> {
     /// Begins to build a model whose matrices are to be of `precision`.
     pub fn new(weights: &'w Weights, precision: Precision) -> Self {
-        Self { weights, precision, record: Mutex::default() }
+        Self { weights, precision, least: Vec::new(), record: Mutex::default() }
+    }
+
+    /// The same, but matrices whose names begin with `prefix` are of `precision` at least.
+    pub fn at_least(mut self, prefix: &'static str, precision: Precision) -> Self {
+        self.least.push((prefix, precision));
+        self
     }
 
     /// Where names have no prefix.
@@ -77,9 +85,10 @@ impl<'w> Params<'w> {
         self.weights
     }
 
-    /// The precision that matrices are made in.
-    pub fn precision(&self) -> Precision {
-        self.precision
+    /// The precision that the matrix `name` is made in.
+    pub fn precision_of(&self, name: &str) -> Precision {
+        let least = self.least.iter().filter(|(prefix, _)| name.starts_with(prefix)).map(|&(_, least)| least);
+        least.fold(self.precision, Precision::max)
     }
 
     /// Lets the tensors that `which` is true for go unused: buffers that a checkpoint carries and the model computes.
@@ -212,11 +221,6 @@ impl<'p> Scope<'p> {
         if self.prefix.is_empty() { leaf.to_string() } else { format!("{}.{leaf}", self.prefix) }
     }
 
-    /// The precision that matrices are made in.
-    pub fn precision(&self) -> Precision {
-        self.params.precision
-    }
-
     /// Whether the checkpoint has a tensor `leaf` here. Asking is no fault.
     pub fn contains(&self, leaf: &str) -> bool {
         self.params.weights.info(&self.name(leaf)).is_some()
@@ -259,7 +263,7 @@ impl<'p> Scope<'p> {
     }
 
     /// A matrix of `n` rows (what comes out) and `k` columns (what goes in), stored as `[n, k]`, with axes of length one
-    /// behind them or not. It becomes the precision of [`Params::new`], whatever it is stored in; what is stored as I8
+    /// behind them or not. It becomes the precision of [`Params::precision_of`], whatever it is stored in; what is stored as I8
     /// with scales beside it, and is to be int8, stays as it is.
     pub fn matrix(&self, leaf: &str, n: usize, k: usize) -> Matrix {
         let fits = |shape: &[usize]| {
@@ -290,7 +294,8 @@ impl<'p> Scope<'p> {
         arrange: impl Fn(&mut [f32]),
         arrange_int8: impl Fn(&mut [i8]),
     ) -> Matrix {
-        let (name, precision) = (self.name(leaf), self.params.precision);
+        let name = self.name(leaf);
+        let precision = self.params.precision_of(&name);
         let rows = expected[0];
         let columns = expected[1..].iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
         let tensor = self.params.find(&name, expected, fits);

@@ -193,3 +193,17 @@ fn many_missing_tensors_do_not_add_up_to_more_than_the_checkpoint() {
     assert!((1..=16 << 20).contains(&made), "{made} zeros");
     assert_eq!(params.finish().unwrap_err().missing.len(), LAYERS);
 }
+
+#[test]
+fn parts_keep_the_precision_they_need() {
+    let weights = weights(&[
+        ("finder.weight", Dtype::F32, &[1, 2], f32s(&[1.0, 1.0])),
+        ("tower.weight", Dtype::F32, &[1, 2], f32s(&[1.0, 1.0])),
+    ]);
+    let made = |precision| {
+        let params = Params::new(&weights, precision).at_least("finder.", Precision::F16);
+        ["finder", "tower"].map(|part| params.scope(part).matrix("weight", 1, 2).precision())
+    };
+    assert_eq!(made(Precision::Int8), [Precision::F16, Precision::Int8]);
+    assert_eq!(made(Precision::F32), [Precision::F32; 2]);
+}

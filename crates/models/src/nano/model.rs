@@ -24,6 +24,9 @@ use crate::{
 
 /// Most tokens of an answer where the request does not say.
 const MAX_TOKENS: usize = 120;
+/// Parts that find where things and lines are: their sums are compared with thresholds, which a byte's rounding of the
+/// activations moves them across.
+const EXACT: [&str; 2] = ["things.", "lines."];
 
 /// A loaded nano.
 pub(crate) struct Nano {
@@ -62,14 +65,14 @@ impl Nano {
             _ => Tokenizer::from_bytes(tokenizer)?,
         };
         let weights = source.weights()?;
-        let format = format(options.precision, &weights);
-        let params = Params::new(&weights, format);
+        let params = Params::new(&weights, format(options.precision, &weights));
+        let params = EXACT.into_iter().fold(params, |params, part| params.at_least(part, Format::F16));
         let sizes = config.decoder();
         let root = params.root();
         let eyes = Eyes::load(&root, &config, sizes.hidden).map_err(vision_error)?;
         let decoder = Decoder::load(&root.scope("decoder"), &root, &sizes, &NAMES).map_err(decoder_error)?;
+        let info = info(&params, &sizes);
         params.finish().map_err(|error| ModelError::Weights(Box::new(error)))?;
-        let info = info(&weights, format, &sizes);
         Ok(Nano { config, info, tokenizer, eyes, decoder })
     }
 }
@@ -93,14 +96,15 @@ fn dtype(weights: &Weights, name: &str) -> Option<Dtype> {
     weights.info(name).map(|info| info.dtype)
 }
 
-fn info(weights: &Weights, format: Format, sizes: &DecoderConfig) -> ModelInfo {
+fn info(params: &Params<'_>, sizes: &DecoderConfig) -> ModelInfo {
+    let weights = params.weights();
     let mut info = ModelInfo::new(MODEL_TYPE, sizes.vocab, CONTEXT);
     let mut formats = std::collections::BTreeMap::<String, usize>::new();
     for name in weights.names().filter(|name| !name.ends_with("_scale")) {
         let Some(tensor) = weights.info(name) else { continue };
         let count: usize = tensor.shape.iter().product();
         let is_matrix = tensor.shape.len() > 1 && name.ends_with(".weight");
-        let format = if is_matrix { format } else { Format::F32 };
+        let format = if is_matrix { params.precision_of(name) } else { Format::F32 };
         let bytes = match format {
             Format::Int8 => 1,
             Format::F16 | Format::Bf16 => 2,
