@@ -137,27 +137,35 @@ def strip(rng, height=32, held_out=False, photos=None, clean=False):
     image = ground * (1 - cover) + ink(rng, ground) * cover
     image = degrade(rng, image, 0.3 if clean else 1.0)
 
-    top, bottom = line.cap_top - BOX_ABOVE * cap, line.baseline + BOX_BELOW * cap
+    band = np.array([[line.left, line.cap_top], [line.right, line.cap_top], [line.right, line.baseline], [line.left, line.baseline]], np.float32)
+    return cut(image, window(rng, band + margin, clean), height), line.text
+
+
+def window(rng, band, clean=False):
+    """Corners as a line finder might put them around a cap band, [4, 2] both: a little off, as finders are."""
+    along, down = band[1] - band[0], band[3] - band[0]
+    cap = float(np.linalg.norm(down))
+    along, down = along * cap / max(float(np.linalg.norm(along)), 1e-3), down
     grow = rng.gauss(0, 0.05) if clean else rng.uniform(-0.16, 0.22)
-    top -= cap * (grow / 2 + rng.gauss(0, 0.05))
-    bottom += cap * (grow / 2 + rng.gauss(0, 0.05))
-    left, right = line.left - cap * rng.uniform(0.0, 0.7), line.right + cap * rng.uniform(0.0, 0.7)
-    quad = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float32) + margin
+    above, below = BOX_ABOVE + grow / 2 + rng.gauss(0, 0.05), BOX_BELOW + grow / 2 + rng.gauss(0, 0.05)
+    before, after = rng.uniform(0, 0.7), rng.uniform(0, 0.7)
+    quad = band + np.array([[-before], [after], [after], [-before]]) * along + np.array([[-above], [-above], [below], [below]]) * down
     if rng.random() < 0.6:
-        tilt = rng.gauss(0, 0.06) * cap
-        quad[:2, 1] += (tilt, -tilt)
-        quad[2:, 1] += (-tilt, tilt)
-        slant = rng.gauss(0, 0.12) * cap
-        quad[:2, 0] += slant
-    box_height = bottom - top
-    width = int(np.clip(round(height * (right - left) / box_height / 4) * 4, 16, 1024))
-    if box_height > 1.6 * height:
-        factor = height * 1.3 / box_height
+        quad += np.array([[1], [-1], [-1], [1]]) * down * rng.gauss(0, 0.06)
+        quad[:2] += along * rng.gauss(0, 0.12)
+    return quad.astype(np.float32)
+
+
+def cut(image, quad, height=32):
+    """The strip [height, width] inside a quadrilateral of a grey picture."""
+    across, length = float(np.linalg.norm(quad[3] - quad[0])), float(np.linalg.norm(quad[1] - quad[0]))
+    width = int(np.clip(round(height * length / across / 4) * 4, 16, 1024))
+    if across > 1.6 * height:
+        factor = height * 1.3 / across
         image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        quad *= factor
+        quad = quad * np.float32(factor)
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    out = cv2.warpPerspective(image, cv2.getPerspectiveTransform(quad, target), (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return out, line.text
+    return cv2.warpPerspective(image, cv2.getPerspectiveTransform(quad, target), (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 if __name__ == "__main__":

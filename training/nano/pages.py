@@ -5,7 +5,7 @@ import random
 import cv2
 import numpy as np
 
-from . import lines, photos, things, words
+from . import lines, photos, scenes, things, words
 
 
 class Page:
@@ -75,8 +75,23 @@ def paragraph(rng, page, x0, y0, x1, y1, size, held_out=False, level=None, face=
     return y
 
 
+def signs(rng, side, held_out=False):
+    """A grey picture of a few lines in colour on any backdrop, and the lines as (text, quad)."""
+    canvas = np.ascontiguousarray(scenes.backdrop(rng, side, side))
+    made = scenes.Scene(canvas)
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        area = scenes.free_area(rng, made, side, side) if made.print else (4, 4, side - 4, side - 4)
+        size = int(np.exp(rng.uniform(np.log(12), np.log(70))))
+        written = area and scenes.write(rng, canvas, held_out, area, size)
+        if written:
+            made.print.append(written)
+    return cv2.cvtColor(scenes.finish(rng, canvas), cv2.COLOR_RGB2GRAY), [(p.text, p.quad) for p in made.print]
+
+
 def picture(rng, side=256, held_out=False):
     """A training picture: (u8 [side, side], lines as (text, quad))."""
+    if rng.random() < 0.3:
+        return signs(rng, side, held_out)
     big = int(side * 1.25)
     page = Page(np.ascontiguousarray(lines.background(rng, big, big, photos.greys("train"))))
     if rng.random() < 0.35:  # things, so that their edges are not taken for letters

@@ -15,8 +15,8 @@ from . import model
 from .layout import reading_order, overlap
 from .words import CHARACTERS
 
-HEAT = 0.4  # least centre probability of a thing
-OVERLAP = 0.5  # boxes that share more than this of the smaller one are one thing
+HEAT = 0.36  # least centre probability of a thing
+OVERLAP = 0.6  # boxes that share more than this of the smaller one are one thing
 GROW = 1.2  # a glimpse's side over the longer side of its thing
 LEVELS = (112, 288, 704, 1760)  # longer sides at which lines are looked for
 ENLARGE = 2.5  # the most that a picture grows for a level

@@ -64,6 +64,13 @@ class Bank:
     def another(self, rng, label):
         return rng.choice(self.by_label[label])
 
+    def doubtful(self, rng):
+        """A vector between those of two things, as of a thing that looks like either and is neither."""
+        a, b = (self.vectors[self.another(rng, label)] for label in rng.sample(range(len(things.CONCEPTS)), 2))
+        share = rng.uniform(0.35, 0.65)
+        mixed = share * a + (1 - share) * b
+        return mixed * (share * np.linalg.norm(a) + (1 - share) * np.linalg.norm(b)) / np.linalg.norm(mixed)
+
 
 def compose(rng, bank):
     """A made-up scene: facts, vectors and boxes, left to right, and whether there is print."""
@@ -81,6 +88,10 @@ def compose(rng, bank):
     found = [questions.Fact(bank.labels[i], bank.colours[i], x, y) for i, x, y, _, _ in chosen]
     generator = np.random.default_rng(rng.getrandbits(32))
     vectors = np.stack([bank.vectors[c[0]] for c in chosen]) if chosen else np.zeros((0, Tower.DIM), np.float32)
+    for row, fact in enumerate(found):
+        # The tower was taught every drawing of untaught things there is, and is surer of them than of others'.
+        if fact.label == things.UNTAUGHT and rng.random() < 0.35:
+            vectors[row] = bank.doubtful(rng)
     vectors = vectors + generator.standard_normal(vectors.shape, dtype=np.float32) * bank.noise * rng.choice((0, 1, 1, 2))
     return found, vectors, [c[1:] for c in chosen], rng.random() < 0.25
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from . import pages
 from .model import Lines
 from .pipeline import CAP_RANGE
-from .stage import RUNS, Stage
+from .stage import RUNS, Stage, replayed
 
 SIDE = 256
 
@@ -45,10 +45,13 @@ class Pictures(torch.utils.data.IterableDataset):
     def __iter__(self):
         info = torch.utils.data.get_worker_info()
         rng = random.Random(self.seed * 1000 + 29 + (info.id if info else 0))
-        while True:
-            made = [pages.picture(rng, SIDE) for _ in range(self.batch)]
-            truth = [targets(found, SIDE) for _, found in made]
-            yield torch.from_numpy(np.stack([m[0] for m in made]))[:, None], *(torch.from_numpy(np.stack(t)) for t in zip(*truth))
+
+        def make():
+            image, found = pages.picture(rng, SIDE)
+            return image[None], *targets(found, SIDE)
+
+        for made in replayed(rng, make, self.batch, 3_000):
+            yield tuple(torch.from_numpy(np.stack(part)) for part in zip(*made))
 
 
 def main():

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import lines, photos
+from . import lines, pages, photos
 from .model import STRIP, Reader
 from .stage import RUNS, Stage
 from .words import CHARACTERS
@@ -33,9 +33,14 @@ class Strips(torch.utils.data.IterableDataset):
         while True:
             shelf = []
             while len(shelf) < 512:
-                strip, text = lines.strip(rng, STRIP, photos=greys)
-                if strip.shape[1] <= self.longest and len(text) <= strip.shape[1] // 4 - 2:
-                    shelf.append((normalise(strip), text))
+                if rng.random() < 0.2:  # as they stand in pictures: on labels, on patterns, in colours
+                    picture, found = pages.signs(rng, 288)
+                    made = [(lines.cut(picture, lines.window(rng, band), STRIP), text) for text, band in found]
+                else:
+                    made = [lines.strip(rng, STRIP, photos=greys)]
+                for strip, text in made:
+                    if strip.shape[1] <= self.longest and len(text) <= strip.shape[1] // 4 - 2:
+                        shelf.append((normalise(strip), text))
             shelf.sort(key=lambda s: s[0].shape[1])
             batches, at = [], 0
             while at < len(shelf):

@@ -144,8 +144,8 @@ impl Default for ThingsConfig {
             deviation: 0.25,
             glance: 160,
             most: 12,
-            heat: 0.4,
-            overlap: 0.5,
+            heat: 0.36,
+            overlap: 0.6,
         }
     }
 }
