@@ -49,16 +49,20 @@ fn halve(a: V, f: impl Fn(v128, v128) -> v128) -> f32 {
     f32x4_extract_lane::<0>(f(c, i32x4_shuffle::<1, 1, 1, 1>(c, c)))
 }
 
-/// `a` where `a > b`, else `b`: the instruction is `a < b ? b : a`.
+/// Where relaxed vectors are compiled in, LLVM 22 makes a relaxed maximum of `f32x4_pmax`, which treats what is not a
+/// number as the engine likes, and likewise of the minimum.
+const PSEUDO: bool = cfg!(not(target_feature = "relaxed-simd"));
+
+/// `a` where `a > b`, else `b`. The instruction is `a < b ? b : a`.
 #[inline(always)]
 fn larger(a: v128, b: v128) -> v128 {
-    f32x4_pmax(b, a)
+    if PSEUDO { f32x4_pmax(b, a) } else { v128_bitselect(a, b, f32x4_gt(a, b)) }
 }
 
-/// `a` where `a < b`, else `b`: the instruction is `b < a ? b : a`.
+/// `a` where `a < b`, else `b`. The instruction is `b < a ? b : a`.
 #[inline(always)]
 fn smaller(a: v128, b: v128) -> v128 {
-    f32x4_pmin(b, a)
+    if PSEUDO { f32x4_pmin(b, a) } else { v128_bitselect(a, b, f32x4_lt(a, b)) }
 }
 
 #[inline(never)]
