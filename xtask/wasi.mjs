@@ -4,7 +4,10 @@ import { setFlagsFromString } from "node:v8";
 import { WASI } from "node:wasi";
 
 // Node 20 has relaxed SIMD behind this flag, later ones without.
-setFlagsFromString("--experimental-wasm-relaxed-simd");
+if (parseInt(process.versions.node) < 22) setFlagsFromString("--experimental-wasm-relaxed-simd");
+// Node 20 throws away the code of functions that have not run for some collections, and a program whose memory grows
+// brings many about: it would return into code of this file that is gone, and the process would die of that.
+setFlagsFromString("--no-flush-bytecode");
 
 const [program, ...args] = process.argv.slice(2);
 // A panic ends the program, so that a captured message would never be shown.

@@ -52,7 +52,8 @@ pub trait Isa: Copy + Send + Sync + 'static {
 
     /// Architecture and set, as kernel names begin: `x86_64-avx2`.
     const NAME: &'static str;
-    /// Whether [`fma`](Isa::fma) rounds once. Levels where it does give the same bits as one another.
+    /// Whether [`fma`](Isa::fma) always rounds once. Levels where it does give the same bits as one another; where it
+    /// does not, the machine may still decide once for all that it does (WebAssembly's relaxed multiply-add).
     const FUSED: bool;
     /// The register tile for f32 products.
     const TILE: Tile;
@@ -255,7 +256,7 @@ pub trait Isa: Copy + Send + Sync + 'static {
 /// Dot products of four unsigned bytes with four signed ones, added to i32 lanes.
 pub trait Dot4: Isa {
     /// The largest activation: 255, or 127 where the products of two full bytes would not fit the
-    /// instruction's i16 sums (AVX2's and AVX-512's `maddubs`).
+    /// instruction's i16 sums (AVX2's and AVX-512's `maddubs`, WebAssembly's relaxed dot product).
     const ACTIVATION_MAX: u8;
     /// How kernel names begin: `x86_64-avxvnni`.
     const DOT_NAME: &'static str;

@@ -5,6 +5,8 @@ use std::sync::OnceLock;
 
 use crate::isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, Op};
 use crate::portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use crate::wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 use crate::x86::{Avx2, Avx512};
 
@@ -95,6 +97,9 @@ impl Kind {
             Kind::Avx512Vnni => Kind::Avx512.present() && is_x86_feature_detected!("avx512vnni"),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Bf16 => Kind::Avx512Vnni.present() && is_x86_feature_detected!("avx512bf16"),
+            // A module is compiled for its instructions, and an engine that lacks one of them refuses it.
+            Kind::Simd128 => cfg!(all(target_arch = "wasm32", target_feature = "simd128")),
+            Kind::Relaxed => cfg!(all(target_arch = "wasm32", target_feature = "relaxed-simd")),
             _ => false,
         }
     }
@@ -183,8 +188,8 @@ impl Level {
         self.0.name()
     }
 
-    /// The largest quantized activation its int8 dot product takes: 255, or 127 on AVX2 and on AVX-512 without
-    /// VNNI.
+    /// The largest quantized activation its int8 dot product takes: 255, or 127 on AVX2, on AVX-512 without VNNI
+    /// and with WebAssembly's relaxed vectors.
     pub fn activation_max(self) -> u8 {
         struct Max;
         impl DotOp for Max {
@@ -206,6 +211,10 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 | Kind::Avx512Vnni | Kind::Avx512Bf16 => unsafe { Avx512::<0>::assume() }.call(op),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => Simd128::<false>::new().call(op),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Kind::Relaxed => Simd128::<true>::new().call(op),
             _ => Portable::new().call(op),
         }
     }
@@ -225,6 +234,10 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Vnni | Kind::Avx512Bf16 => unsafe { Avx512::<1>::assume() }.call_dot(op),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => Simd128::<false>::new().call_dot(op),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Kind::Relaxed => Simd128::<true>::new().call_dot(op),
             _ => Portable::new().call_dot(op),
         }
     }
@@ -241,6 +254,10 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Bf16 => unsafe { Avx512::<2>::assume() }.call_bf16(op),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Kind::Simd128 => Simd128::<false>::new().call_bf16(op),
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Kind::Relaxed => Simd128::<true>::new().call_bf16(op),
             _ => Portable::new().call_bf16(op),
         }
     }

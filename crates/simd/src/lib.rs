@@ -4,7 +4,8 @@
 //!
 //! - A vector is **16 lanes on every instruction set** ([`LANES`]). A narrower set holds it in several
 //!   registers (two of AVX2's, four of NEON's), so tails, packed layouts and the order of every reduction
-//!   are the same everywhere, and every level with a fused multiply-add gives the same bits.
+//!   are the same everywhere, and every level with a fused multiply-add gives the same bits. WebAssembly promises no
+//!   such instruction: its simd128 rounds twice and its relaxed vectors as the engine decides, though always alike.
 //! - A token ([`Portable`], `Avx2`, `Avx512`, ...) can only be had from a [`Level`], and a `Level` only from
 //!   detection, so holding one proves that the instructions exist. Its methods are safe but for the loads
 //!   and stores, which take pointers.
@@ -38,11 +39,15 @@
 mod isa;
 mod level;
 mod portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 pub use isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, LANES, Op, Tile};
 pub use level::{Kind, Level, UnknownLevel};
 pub use portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+pub use wasm32::Simd128;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{Avx2, Avx512};

@@ -238,6 +238,34 @@ fn dot_products_agree() {
     }
 }
 
+struct Fused([[f32; LANES]; 3]);
+
+impl Op for Fused {
+    type Output = [[f32; LANES]; 2];
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) -> Self::Output {
+        let [a, b, c] = self.0.map(|x| isa.load_array(&x));
+        let mut out = [[0.0; LANES]; 2];
+        isa.store_array(&mut out[0], isa.fma(a, b, c));
+        isa.store_array(&mut out[1], isa.fnma(a, b, c));
+        out
+    }
+}
+
+#[test]
+fn multiply_adds_take_their_operands_in_order() {
+    // So small that no rounding can tell.
+    let of = |f: fn(f32) -> f32| std::array::from_fn(|i| f(i as f32));
+    let (a, b, c) = (of(|i| i - 7.0), of(|i| 3.0 - 2.0 * i), of(|i| 100.0 * i + 0.5));
+    for level in Level::available() {
+        let [plus, minus] = level.run(Fused([a, b, c]));
+        for i in 0..LANES {
+            assert_eq!(plus[i], c[i] + a[i] * b[i], "{level}, lane {i}");
+            assert_eq!(minus[i], c[i] - a[i] * b[i], "{level}, lane {i}");
+        }
+    }
+}
+
 struct Lookup([i8; 16], [i32; LANES]);
 
 impl DotOp for Lookup {

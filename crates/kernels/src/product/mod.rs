@@ -7,8 +7,8 @@
 //! scales change along K have a tile of their own.
 //!
 //! Every output is summed along K in order, by itself. So it does not depend on the tile it fell into, on how
-//! many rows were computed with it or on the number of threads; and, but for the portable level on machines
-//! without a fused multiply-add, not on the instruction set.
+//! many rows were computed with it or on the number of threads; and, but for WebAssembly and for the portable level on
+//! machines without a fused multiply-add, not on the instruction set.
 
 mod bf16;
 mod f16;
