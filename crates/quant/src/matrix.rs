@@ -319,13 +319,13 @@ mod tests {
                     [(Precision::Int4(group), Bits::Four), (Precision::Int2(group), Bits::Two)]
                 {
                     let matrix = Matrix::from_f32(n, k, &weights, precision).unwrap();
-                    assert_eq!((matrix.precision(), matrix.layout().group()), (precision, group.len()));
-                    let q = quantize_groups(n, k, &weights, bits, group.len()).unwrap();
+                    assert_eq!((matrix.precision(), matrix.layout().group()), (precision, group.size()));
+                    let q = quantize_groups(n, k, &weights, bits, group.size()).unwrap();
                     let mut out = vec![9.0; k];
                     for i in 0..n {
                         matrix.row(i, &mut out).unwrap();
                         for (c, got) in out.iter().enumerate() {
-                            let scale = q.scales[i * k.div_ceil(group.len()) + c / group.len()].to_f32();
+                            let scale = q.scales[i * k.div_ceil(group.size()) + c / group.size()].to_f32();
                             assert_eq!(*got, scale * f32::from(q.values[i * k + c]), "{precision} {n}x{k}");
                         }
                     }
