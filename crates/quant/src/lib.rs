@@ -22,8 +22,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod cholesky;
 mod conv;
 mod error;
+mod gptq;
+mod hessian;
 mod info;
 mod lanes;
 mod matmul;
@@ -34,6 +37,8 @@ mod quantizer;
 
 pub use conv::conv2d;
 pub use error::QuantError;
+pub use gptq::{calibrate_groups, calibrate_rows};
+pub use hessian::{Calibration, Hessian};
 pub use info::{KernelName, kernel_names};
 pub use matmul::{Prepared, matmul, matmul_prepared};
 pub use matrix::Matrix;
