@@ -42,7 +42,7 @@ pub use hessian::{Calibration, Hessian};
 pub use info::{KernelName, kernel_names};
 pub use matmul::{Prepared, matmul, matmul_prepared};
 pub use matrix::Matrix;
-pub use measure::{Difference, compare, divergence};
+pub use measure::{Difference, compare, compare_products, compare_weights, divergence};
 pub use precision::Precision;
 pub use quantizer::{Bits, GroupQuantized, Quantized, quantize_groups, quantize_rows};
 pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Group, Residual};
