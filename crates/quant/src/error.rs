@@ -1,4 +1,6 @@
-//! What can be wrong with matrices and products.
+//! What can be wrong with matrices, products and plans.
+
+use crate::Precision;
 
 /// Why a matrix could not be made or used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -81,6 +83,38 @@ pub enum QuantError {
         value: i8,
         /// How many bits it has.
         bits: u32,
+    },
+    /// A plan cannot keep to so few bytes.
+    #[error("a budget of {budget} bytes, and the least possible is {least}")]
+    ByteBudget {
+        /// The bytes that are allowed.
+        budget: usize,
+        /// Those of the smallest candidates.
+        least: usize,
+    },
+    /// A plan cannot keep to so small an error.
+    #[error("a budget of {budget} for the summed error, and the least possible is {least}")]
+    ErrorBudget {
+        /// The error that is allowed.
+        budget: f64,
+        /// That of the best candidates.
+        least: f64,
+    },
+    /// A layer has no precision to choose.
+    #[error("layer {layer} has no candidates")]
+    NoCandidates {
+        /// Its name.
+        layer: String,
+    },
+    /// The error of a candidate is no amount.
+    #[error("layer {layer} in {precision} has an error of {error}")]
+    CandidateError {
+        /// The layer's name.
+        layer: String,
+        /// The candidate's precision.
+        precision: Precision,
+        /// Its error.
+        error: f64,
     },
     /// Activations, weights and output do not fit one another.
     #[error("activations of {x:?} by weights of {weights:?} into an output of {out:?}")]
