@@ -37,7 +37,7 @@ impl Hessian {
         Ok(Hessian { columns, samples: 0, upper })
     }
 
-    /// Adds samples, a row each.
+    /// Adds samples, a row each: a token's activations, or a window of a convolution.
     ///
     /// # Errors
     /// If a row is not of as many values as there are columns or a value is not finite; nothing is added then.
