@@ -26,7 +26,7 @@ impl<'a> Grouped<'a> {
     /// Takes packed codes and scales of an N×K matrix; nothing where the layout has no groups or a length does not fit.
     pub fn new(codes: &'a [u8], scales: &'a [f16], layout: Layout, n: usize, k: usize) -> Option<Self> {
         let (Layout::S4(group) | Layout::S2(group)) = layout else { return None };
-        let scales = Packed::new(scales, n, k.div_ceil(group.len()))?;
+        let scales = Packed::new(scales, n, k.div_ceil(group.size()))?;
         (layout.len(n, k) == Some(codes.len())).then_some(Grouped { codes, scales, layout, n, k })
     }
 
@@ -127,14 +127,14 @@ mod tests {
                     let values: Vec<i8> = (0..n * k).map(value).collect();
                     let mut codes = vec![0xaa; layout.len(n, k).unwrap()];
                     pack_codes(&values, n, k, layout, &mut codes);
-                    let groups = k.div_ceil(group.len());
+                    let groups = k.div_ceil(group.size());
                     let scales: Vec<f16> = (0..n * groups).map(|i| f16::from_f32(i as f32 + 1.0)).collect();
                     let mut packed = vec![f16::ZERO; Layout::F16.len(n, groups).unwrap()];
                     pack(&scales, n, groups, groups, &mut packed);
                     let weights = Grouped::new(&codes, &packed, layout, n, k).unwrap();
                     for r in 0..n {
                         for c in 0..k {
-                            let scale = (r * groups + c / group.len()) as f32 + 1.0;
+                            let scale = (r * groups + c / group.size()) as f32 + 1.0;
                             assert_eq!(
                                 weights.get(r, c),
                                 scale * f32::from(values[r * k + c]),

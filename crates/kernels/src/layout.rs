@@ -52,17 +52,12 @@ pub enum Group {
 }
 
 impl Group {
-    /// Its length.
-    pub const fn len(self) -> usize {
+    /// The number of neighbours.
+    pub const fn size(self) -> usize {
         match self {
             Group::Of32 => 32,
             Group::Of64 => 64,
         }
-    }
-
-    /// Never.
-    pub const fn is_empty(self) -> bool {
-        false
     }
 }
 
@@ -103,7 +98,7 @@ impl Layout {
             Layout::F32 | Layout::F16 => 1,
             Layout::Bf16 => 2,
             Layout::S8 => 4,
-            Layout::S4(group) | Layout::S2(group) => group.len(),
+            Layout::S4(group) | Layout::S2(group) => group.size(),
         }
     }
 

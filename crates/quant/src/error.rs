@@ -1,4 +1,6 @@
-//! What can be wrong with matrices and products.
+//! What can be wrong with matrices, products and plans.
+
+use crate::Precision;
 
 /// Why a matrix could not be made or used.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -35,6 +37,84 @@ pub enum QuantError {
         index: usize,
         /// Its value.
         value: f32,
+    },
+    /// Sample activations do not have a layer's input features.
+    #[error("samples of {samples:?} for a layer of {columns} input features")]
+    Samples {
+        /// Rows and columns of the samples.
+        samples: [usize; 2],
+        /// Input features.
+        columns: usize,
+    },
+    /// Samples are wanted and there are none.
+    #[error("no samples for a layer of {columns} input features, at least one is needed")]
+    NoSamples {
+        /// Input features.
+        columns: usize,
+    },
+    /// Samples do not tell what some column's weights do.
+    #[error("{samples} samples leave column {column} of {columns} undetermined with a damping of {damping}")]
+    Singular {
+        /// How many there were.
+        samples: usize,
+        /// Which column.
+        column: usize,
+        /// Input features.
+        columns: usize,
+        /// What was added to the diagonal, as a share of its mean.
+        damping: f64,
+    },
+    /// A calibration is of another layer's samples.
+    #[error("samples of {columns} columns for a matrix of {n}x{k}")]
+    Calibration {
+        /// Columns of the samples.
+        columns: usize,
+        /// Output channels.
+        n: usize,
+        /// Input features.
+        k: usize,
+    },
+    /// A quantized weight is none that its bits can say.
+    #[error("weight {index} of a matrix is {value}, which is no value of {bits} bits")]
+    Value {
+        /// Which one.
+        index: usize,
+        /// Its value.
+        value: i8,
+        /// How many bits it has.
+        bits: u32,
+    },
+    /// A plan cannot keep to so few bytes.
+    #[error("a budget of {budget} bytes, and the least possible is {least}")]
+    ByteBudget {
+        /// The bytes that are allowed.
+        budget: usize,
+        /// Those of the smallest candidates.
+        least: usize,
+    },
+    /// A plan cannot keep to so small an error.
+    #[error("a budget of {budget} for the summed error, and the least possible is {least}")]
+    ErrorBudget {
+        /// The error that is allowed.
+        budget: f64,
+        /// That of the best candidates.
+        least: f64,
+    },
+    /// A layer has no precision to choose.
+    #[error("layer {layer} has no candidates")]
+    NoCandidates {
+        /// Its name.
+        layer: String,
+    },
+    /// The error of a candidate is no amount.
+    #[error("layer {layer} in {precision} has an error of {error}")]
+    CandidateError {
+        /// The layer's name.
+        layer: String,
+        /// The candidate's precision.
+        precision: Precision,
+        /// Its error.
+        error: f64,
     },
     /// Activations, weights and output do not fit one another.
     #[error("activations of {x:?} by weights of {weights:?} into an output of {out:?}")]

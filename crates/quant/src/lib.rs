@@ -1,4 +1,4 @@
-//! Weight matrices in any precision, quantizers and error measures.
+//! Weight matrices in any precision, quantizers, error measures and a precision planner.
 //!
 //! A [`Matrix`] holds the weights of a linear layer or a dense convolution, one row an output channel, packed once in
 //! its [`Precision`]. [`matmul`] and [`conv2d`] take any of them, choose the kernel, share the output out over the
@@ -7,37 +7,65 @@
 //!
 //! Results do not depend on the number of threads, nor does a row's on the rows beside it.
 //!
-//! ```
-//! use tiny_vlm_kernels::Epilogue;
-//! use tiny_vlm_quant::{Matrix, Precision, matmul};
-//! use tiny_vlm_tensor::{Tensor, Workspace};
+//! Weights are rounded to the nearest ([`Matrix::from_f32`]) or in sight of sample activations ([`Hessian`],
+//! [`Matrix::calibrated`]). What that loses is measured ([`compare_weights`], [`compare_products`]), and a [`Plan`] gives
+//! each layer the precision with which all of them fit a budget.
 //!
-//! let weights = Matrix::from_f32(2, 3, &[1.0, 0.5, -0.5, 0.0, 1.0, 2.0], Precision::Int8)?;
-//! let x = Tensor::from_fn([1, 3], |[_, i]| i as f32);
-//! let mut y = Tensor::<f32, 2>::zeroed([1, 2]);
+//! ```
+//! use tiny_vlm_quant::{Epilogue, Group, Hessian, Matrix, Precision, compare_products, matmul};
+//! use tiny_vlm_quant::{Tensor, Workspace};
+//!
+//! let (n, k) = (8, 64);
+//! let weights: Vec<f32> = (0..n * k).map(|i| (i as f32 * 0.7).sin()).collect();
+//! let x = Tensor::from_fn([50, k], |[row, i]| ((row * 31 + i * 17) % 23) as f32 - 11.0);
 //! let workspace = Workspace::inline();
-//! matmul(&workspace.context(), x.view(), &weights, &Epilogue::bias(&[10.0, 20.0]), y.view_mut())?;
-//! assert!((y[[0, 0]] - 9.5).abs() < 0.05 && (y[[0, 1]] - 25.0).abs() < 0.05);
+//! let ctx = workspace.context();
+//!
+//! let int8 = Matrix::from_f32(n, k, &weights, Precision::Int8)?;
+//! let mut y = Tensor::<f32, 2>::zeroed([50, n]);
+//! matmul(&ctx, x.view(), &int8, &Epilogue::default(), y.view_mut())?;
+//!
+//! let exact = Matrix::from_f32(n, k, &weights, Precision::F32)?;
+//! assert!(compare_products(&ctx, x.view(), &exact, &int8)?.snr > 30.0);
+//!
+//! let mut hessian = Hessian::new(k)?;
+//! hessian.add(x.view())?;
+//! let calibration = hessian.calibrate(Hessian::DAMPING)?;
+//! let int4 = Precision::Int4(Group::Of32);
+//! let nearest = Matrix::from_f32(n, k, &weights, int4)?;
+//! let calibrated = Matrix::calibrated(n, k, &weights, int4, &calibration)?;
+//! let noise = |matrix| compare_products(&ctx, x.view(), &exact, matrix).map(|difference| difference.noise());
+//! assert!(noise(&calibrated)? < noise(&nearest)?);
 //! # Ok::<(), tiny_vlm_quant::QuantError>(())
 //! ```
 #![forbid(unsafe_code)]
 
+mod cholesky;
 mod conv;
 mod error;
+mod gptq;
+mod hessian;
 mod info;
 mod lanes;
+mod layer;
 mod matmul;
 mod matrix;
 mod measure;
+mod planner;
 mod precision;
 mod quantizer;
 
 pub use conv::conv2d;
 pub use error::QuantError;
+pub use gptq::{calibrate_groups, calibrate_rows};
+pub use hessian::{Calibration, Hessian};
 pub use info::{KernelName, kernel_names};
+pub use layer::{Candidate, Layer, Sensitivity};
 pub use matmul::{Prepared, matmul, matmul_prepared};
 pub use matrix::Matrix;
-pub use measure::{Difference, compare, divergence};
+pub use measure::{Difference, compare, compare_products, compare_weights, divergence};
+pub use planner::{Budget, Plan};
 pub use precision::Precision;
 pub use quantizer::{Bits, GroupQuantized, Quantized, quantize_groups, quantize_rows};
 pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Group, Residual};
+pub use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, Workspace};

@@ -2,14 +2,17 @@
 
 use half::{bf16, f16};
 use tiny_vlm_kernels::{
-    Element, Epilogue, Grouped, Layout, OutMut, PANEL, Packed, Quantized, bf16_kernel, f16_kernel,
+    Element, Epilogue, Group, Grouped, Layout, OutMut, PANEL, Packed, Quantized, bf16_kernel, f16_kernel,
     f32_kernel, gemm_grouped, gemm_s8, grouped_kernel, pack, pack_codes, s8_kernel,
 };
 use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_simd::Level;
 
-use crate::quantizer::{Bits, check_finite, check_length, quantize_groups, quantize_rows};
-use crate::{Precision, QuantError};
+use crate::quantizer::{check_finite, check_length};
+use crate::{
+    Bits, Calibration, GroupQuantized, Precision, QuantError, calibrate_groups, calibrate_rows,
+    quantize_groups, quantize_rows,
+};
 
 /// The weights of a linear map: a row for each output channel, a column for each input feature.
 ///
@@ -51,14 +54,13 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    fn from_f32(n: usize, k: usize, weights: &[f32], precision: Precision) -> Result<Groups, QuantError> {
-        let (layout, bits) = match precision {
-            Precision::Int2(group) => (Layout::S2(group), Bits::Two),
-            Precision::Int4(group) => (Layout::S4(group), Bits::Four),
-            _ => unreachable!("{precision} has no groups"),
+    /// Packs the values of `bits` in groups.
+    fn pack(n: usize, k: usize, q: &GroupQuantized, bits: Bits, group: Group) -> Result<Groups, QuantError> {
+        let (precision, layout) = match bits {
+            Bits::Two => (Precision::Int2(group), Layout::S2(group)),
+            Bits::Four => (Precision::Int4(group), Layout::S4(group)),
         };
-        let group = layout.group();
-        let q = quantize_groups(n, k, weights, bits, group)?;
+        let group = group.size();
         let len = layout.len(n, k).ok_or(QuantError::TooLarge { n, k })?;
         let groups = k.div_ceil(group);
         let mut out = Groups {
@@ -104,11 +106,43 @@ impl Matrix {
                 let q = quantize_rows(n, k, weights)?;
                 return Matrix::from_int8(n, k, &q.bytes, &q.scales);
             }
-            Precision::Int4(_) | Precision::Int2(_) => {
-                Data::Grouped(Groups::from_f32(n, k, weights, precision)?)
+            Precision::Int4(group) => {
+                let q = quantize_groups(n, k, weights, Bits::Four, group.size())?;
+                return Matrix::from_groups(n, k, &q, Bits::Four, group);
+            }
+            Precision::Int2(group) => {
+                let q = quantize_groups(n, k, weights, Bits::Two, group.size())?;
+                return Matrix::from_groups(n, k, &q, Bits::Two, group);
             }
         };
         Ok(Matrix { n, k, level: Level::detect(), data })
+    }
+
+    /// As [`from_f32`](Matrix::from_f32), with the rounding errors of integers made to cancel in the output that samples
+    /// give ([`calibrate_rows`], [`calibrate_groups`]). Floats are rounded to the nearest.
+    ///
+    /// # Errors
+    /// As for `from_f32`, or if the samples are not of `k` columns.
+    pub fn calibrated(
+        n: usize,
+        k: usize,
+        weights: &[f32],
+        precision: Precision,
+        calibration: &Calibration,
+    ) -> Result<Matrix, QuantError> {
+        let groups = |bits, group: Group| {
+            let q = calibrate_groups(n, k, weights, bits, group.size(), calibration)?;
+            Matrix::from_groups(n, k, &q, bits, group)
+        };
+        match precision {
+            Precision::F32 | Precision::Bf16 | Precision::F16 => Matrix::from_f32(n, k, weights, precision),
+            Precision::Int8 => {
+                let q = calibrate_rows(n, k, weights, calibration)?;
+                Matrix::from_int8(n, k, &q.bytes, &q.scales)
+            }
+            Precision::Int4(group) => groups(Bits::Four, group),
+            Precision::Int2(group) => groups(Bits::Two, group),
+        }
     }
 
     /// Packs bytes that were quantized elsewhere, `w = scale · q` with one scale a row.
@@ -134,6 +168,34 @@ impl Matrix {
             }
         }
         Ok(Matrix { n, k, level: Level::detect(), data: Data::Int8(bytes) })
+    }
+
+    /// Packs values of few bits that were quantized elsewhere, `w = scale · value` with one scale a group of a row.
+    ///
+    /// # Errors
+    /// If a length is wrong, there is no such value of these bits, a scale is not finite, or memory does not suffice.
+    pub fn from_groups(
+        n: usize,
+        k: usize,
+        weights: &GroupQuantized,
+        bits: Bits,
+        group: Group,
+    ) -> Result<Matrix, QuantError> {
+        let GroupQuantized { values, scales } = weights;
+        check_length("weights", n, k, values.len())?;
+        let expected = n * k.div_ceil(group.size());
+        if scales.len() != expected {
+            return Err(QuantError::Length { what: "scales", n, k, expected, actual: scales.len() });
+        }
+        if let Some(index) = values.iter().position(|value| !bits.has(*value)) {
+            return Err(QuantError::Value { index, value: values[index], bits: bits.count() });
+        }
+        if let Some(index) = scales.iter().position(|scale| !scale.is_finite()) {
+            let value = scales[index].to_f32();
+            return Err(QuantError::NotFinite { what: "scale of a group", index, value });
+        }
+        let data = Data::Grouped(Groups::pack(n, k, weights, bits, group)?);
+        Ok(Matrix { n, k, level: Level::detect(), data })
     }
 
     /// The same matrix, to be multiplied with the instructions of `level`. The packed form is the same at all of them.
@@ -285,8 +347,6 @@ fn packed<T: Element + bytemuck::Pod>(
 
 #[cfg(test)]
 mod tests {
-    use tiny_vlm_kernels::Group;
-
     use super::*;
 
     #[test]
@@ -319,13 +379,13 @@ mod tests {
                     [(Precision::Int4(group), Bits::Four), (Precision::Int2(group), Bits::Two)]
                 {
                     let matrix = Matrix::from_f32(n, k, &weights, precision).unwrap();
-                    assert_eq!((matrix.precision(), matrix.layout().group()), (precision, group.len()));
-                    let q = quantize_groups(n, k, &weights, bits, group.len()).unwrap();
+                    assert_eq!((matrix.precision(), matrix.layout().group()), (precision, group.size()));
+                    let q = quantize_groups(n, k, &weights, bits, group.size()).unwrap();
                     let mut out = vec![9.0; k];
                     for i in 0..n {
                         matrix.row(i, &mut out).unwrap();
                         for (c, got) in out.iter().enumerate() {
-                            let scale = q.scales[i * k.div_ceil(group.len()) + c / group.len()].to_f32();
+                            let scale = q.scales[i * k.div_ceil(group.size()) + c / group.size()].to_f32();
                             assert_eq!(*got, scale * f32::from(q.values[i * k + c]), "{precision} {n}x{k}");
                         }
                     }
@@ -355,5 +415,20 @@ mod tests {
         ));
         assert!(matches!(Matrix::from_int8(1, 1, &[3], &[f32::NAN]), Err(QuantError::NotFinite { .. })));
         assert!(matches!(Matrix::from_int8(1, 1, &[3], &[]), Err(QuantError::Length { what: "scales", .. })));
+        let groups = |values: &[i8], scales: &[f16], bits| {
+            let weights = GroupQuantized { values: values.to_vec(), scales: scales.to_vec() };
+            Matrix::from_groups(1, 2, &weights, bits, Group::Of32).map(|matrix| matrix.precision())
+        };
+        let one = [f16::ONE];
+        assert_eq!(groups(&[-8, 7], &one, Bits::Four), Ok(Precision::Int4(Group::Of32)));
+        assert_eq!(groups(&[-3, 1], &one, Bits::Two), Ok(Precision::Int2(Group::Of32)));
+        assert_eq!(
+            groups(&[1, 2], &one, Bits::Two).unwrap_err().to_string(),
+            "weight 1 of a matrix is 2, which is no value of 2 bits"
+        );
+        assert!(matches!(groups(&[0, 8], &one, Bits::Four), Err(QuantError::Value { .. })));
+        assert!(matches!(groups(&[1], &one, Bits::Two), Err(QuantError::Length { what: "weights", .. })));
+        assert!(matches!(groups(&[1, 1], &[], Bits::Two), Err(QuantError::Length { what: "scales", .. })));
+        assert!(matches!(groups(&[1, 1], &[f16::NAN], Bits::Two), Err(QuantError::NotFinite { .. })));
     }
 }

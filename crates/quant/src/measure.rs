@@ -1,6 +1,9 @@
 //! How far approximate values are from exact ones.
 
-use crate::QuantError;
+use tiny_vlm_tensor::{Context, Tensor, View};
+
+use crate::quantizer::check_length;
+use crate::{Epilogue, Matrix, QuantError, matmul};
 
 /// How far values are from a reference.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,6 +14,13 @@ pub struct Difference {
     pub rms: f64,
     /// Power of the reference over power of the difference, in decibels; infinite where there is no difference.
     pub snr: f64,
+}
+
+impl Difference {
+    /// Power of the difference as a share of that of the reference.
+    pub fn noise(&self) -> f64 {
+        10.0_f64.powf(self.snr / -10.0)
+    }
 }
 
 /// Compares values with a reference.
@@ -30,6 +40,37 @@ pub fn compare(reference: &[f32], values: &[f32]) -> Result<Difference, QuantErr
     let count = reference.len().max(1) as f64;
     let snr = if error == 0.0 { f64::INFINITY } else { 10.0 * (power / error).log10() };
     Ok(Difference { max, rms: (error / count).sqrt(), snr })
+}
+
+/// Compares the weights of a matrix with those that it was made of, row by row.
+///
+/// # Errors
+/// If there are not as many.
+pub fn compare_weights(weights: &[f32], matrix: &Matrix) -> Result<Difference, QuantError> {
+    let (n, k) = (matrix.rows(), matrix.columns());
+    check_length("weights", n, k, weights.len())?;
+    let mut rounded = vec![0.0; weights.len()];
+    for (i, row) in rounded.chunks_exact_mut(k.max(1)).enumerate() {
+        matrix.row(i, row)?;
+    }
+    compare(weights, &rounded)
+}
+
+/// Compares the products of activations with a matrix and with an exact one, as [`matmul`] makes them.
+///
+/// # Errors
+/// If the shapes do not fit one another.
+pub fn compare_products(
+    ctx: &Context<'_>,
+    x: View<'_, f32, 2>,
+    exact: &Matrix,
+    matrix: &Matrix,
+) -> Result<Difference, QuantError> {
+    let product = |weights: &Matrix| {
+        let mut out = Tensor::<f32, 2>::zeroed([x.shape()[0], exact.rows()]);
+        matmul(ctx, x, weights, &Epilogue::default(), out.view_mut()).map(|()| out)
+    };
+    compare(product(exact)?.data(), product(matrix)?.data())
 }
 
 /// The Kullback-Leibler divergence of the softmax of `logits` from that of `reference`, in nats.
@@ -66,7 +107,10 @@ fn same_length(reference: &[f32], values: &[f32]) -> Result<(), QuantError> {
 
 #[cfg(test)]
 mod tests {
+    use tiny_vlm_tensor::Workspace;
+
     use super::*;
+    use crate::Precision;
 
     #[test]
     fn differences() {
@@ -76,6 +120,23 @@ mod tests {
         assert_eq!(compare(&[1.0], &[1.0]).unwrap().snr, f64::INFINITY);
         assert_eq!(compare(&[1.0, 2.0], &[f32::NAN, 2.0]).unwrap().max, f64::INFINITY);
         assert!(compare(&[1.0], &[]).is_err());
+        assert!((d.noise() - 1.0 / 25.0).abs() < 1e-12);
+        assert_eq!(compare(&[1.0], &[1.0]).unwrap().noise(), 0.0);
+    }
+
+    #[test]
+    fn matrices_are_compared_by_weights_and_by_products() {
+        let matrix = |weights: [f32; 4]| Matrix::from_f32(2, 2, &weights, Precision::F32).unwrap();
+        let weights = [3.0, 1.0, -1.0, 1.0];
+        let other = matrix([3.0, 1.0, -1.0, 2.0]);
+        assert_eq!(compare_weights(&weights, &other), compare(&weights, &[3.0, 1.0, -1.0, 2.0]));
+        assert!(compare_weights(&weights[1..], &other).is_err());
+        let workspace = Workspace::inline();
+        let x = View::new([1, 2], &[1.0, 2.0]).unwrap();
+        let products = compare_products(&workspace.context(), x, &matrix(weights), &other);
+        assert_eq!(products, compare(&[5.0, 1.0], &[5.0, 3.0]));
+        let narrow = View::new([2, 1], &[1.0, 2.0]).unwrap();
+        assert!(compare_products(&workspace.context(), narrow, &matrix(weights), &other).is_err());
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    const ALL: [Precision; 8] = [
+    /// All of them, from the fewest bits to the most.
+    pub const ALL: [Precision; 8] = [
         Precision::Int2(Group::Of32),
         Precision::Int2(Group::Of64),
         Precision::Int4(Group::Of32),

@@ -20,17 +20,36 @@ pub struct Quantized {
 pub fn quantize_rows(n: usize, k: usize, weights: &[f32]) -> Result<Quantized, QuantError> {
     check_length("weights", n, k, weights.len())?;
     check_finite("weight", weights)?;
-    let (mut bytes, mut scales) = (Vec::with_capacity(weights.len()), vec![0.0; n]);
-    if k > 0 {
-        for (row, scale) in weights.chunks_exact(k).zip(&mut scales) {
-            let most = row.iter().fold(0.0_f32, |most, w| most.max(w.abs()));
-            // A row too small for a normal inverse is zero for every purpose.
-            let inverse = if most < 1e-30 { 0.0 } else { 127.0 / most };
-            *scale = if inverse == 0.0 { 0.0 } else { most / 127.0 };
-            bytes.extend(row.iter().map(|w| (w * inverse).round_ties_even() as i8));
-        }
+    let mut out = Quantized { bytes: Vec::with_capacity(weights.len()), scales: vec![0.0; n] };
+    for (row, scale) in weights.chunks_exact(k.max(1)).zip(&mut out.scales) {
+        let by = RowScale::of(row);
+        *scale = by.scale;
+        out.bytes.extend(row.iter().map(|w| by.nearest(*w)));
     }
-    Ok(Quantized { bytes, scales })
+    Ok(out)
+}
+
+/// The scale of a row of bytes.
+pub(crate) struct RowScale {
+    pub(crate) scale: f32,
+    inverse: f32,
+}
+
+impl RowScale {
+    /// That which takes the largest magnitude to 127.
+    pub(crate) fn of(row: &[f32]) -> RowScale {
+        let most = row.iter().fold(0.0_f32, |most, w| most.max(w.abs()));
+        // A row too small for a normal inverse is zero for every purpose.
+        if most < 1e-30 {
+            return RowScale { scale: 0.0, inverse: 0.0 };
+        }
+        RowScale { scale: most / 127.0, inverse: 127.0 / most }
+    }
+
+    /// The byte nearest to a weight.
+    pub(crate) fn nearest(&self, w: f32) -> i8 {
+        (w * self.inverse).round_ties_even().clamp(-127.0, 127.0) as i8
+    }
 }
 
 /// A matrix of values of four or two bits and a scale for each group of a row: `w = scale · value`.
@@ -52,8 +71,24 @@ pub enum Bits {
 }
 
 impl Bits {
+    /// How many they are.
+    pub fn count(self) -> u32 {
+        match self {
+            Bits::Four => 4,
+            Bits::Two => 2,
+        }
+    }
+
+    /// Whether they can say this value.
+    pub(crate) fn has(self, value: i8) -> bool {
+        match self {
+            Bits::Four => (-8..=7).contains(&value),
+            Bits::Two => matches!(value, -3 | -1 | 1 | 3),
+        }
+    }
+
     /// The value nearest to a weight in units of the scale.
-    fn nearest(self, x: f32) -> i8 {
+    pub(crate) fn nearest(self, x: f32) -> i8 {
         match self {
             Bits::Four => x.round_ties_even().clamp(-8.0, 7.0) as i8,
             Bits::Two => 2 * (x * 0.5).floor().clamp(-2.0, 1.0) as i8 + 1,
@@ -98,45 +133,55 @@ pub fn quantize_groups(
     if k == 0 {
         return Ok(out);
     }
+    let alike = vec![1.0; group.min(k)];
     for (row, values) in weights.chunks_exact(k).zip(out.values.chunks_exact_mut(k)) {
         for (weights, values) in row.chunks(group).zip(values.chunks_mut(group)) {
-            let ends = bits.first_scales(weights).map(|scale| {
-                let scale = f16::from_f32(refine(weights, scale, bits, values));
-                round(weights, scale.to_f32(), bits, values);
-                (scale, error(weights, scale.to_f32(), values))
-            });
-            let scale = if ends[1].1 < ends[0].1 { ends[1].0 } else { ends[0].0 };
+            let scale = group_scale(weights, &alike[..weights.len()], bits, values);
+            if !scale.is_finite() {
+                let (index, value) = (out.scales.len(), scale.to_f32());
+                return Err(QuantError::NotFinite { what: "scale of a group", index, value });
+            }
             round(weights, scale.to_f32(), bits, values);
             out.scales.push(scale);
         }
     }
-    let wide = out.scales.iter().position(|scale| !scale.is_finite());
-    match wide {
-        Some(index) => {
-            Err(QuantError::NotFinite { what: "scale of a group", index, value: out.scales[index].to_f32() })
-        }
-        None => Ok(out),
-    }
+    Ok(out)
 }
 
-fn refine(weights: &[f32], mut scale: f32, bits: Bits, values: &mut [i8]) -> f32 {
+/// The scale of a group whose weights count for as much as `importance` says; `values` is room to try in. It is not finite
+/// where an f16 cannot hold it.
+pub(crate) fn group_scale(weights: &[f32], importance: &[f32], bits: Bits, values: &mut [i8]) -> f16 {
+    let ends = bits.first_scales(weights).map(|scale| {
+        let scale = f16::from_f32(refine(weights, importance, scale, bits, values));
+        round(weights, scale.to_f32(), bits, values);
+        (scale, error(weights, importance, scale.to_f32(), values))
+    });
+    if ends[1].1 < ends[0].1 { ends[1].0 } else { ends[0].0 }
+}
+
+fn refine(weights: &[f32], importance: &[f32], mut scale: f32, bits: Bits, values: &mut [i8]) -> f32 {
     for _ in 0..REFINEMENTS {
         round(weights, scale, bits, values);
-        let square: i32 = values.iter().map(|v| i32::from(*v).pow(2)).sum();
-        if square > 0 {
-            let product: f32 = weights.iter().zip(&*values).map(|(w, v)| w * f32::from(*v)).sum();
-            scale = product / square as f32;
+        let (mut product, mut square) = (0.0_f32, 0.0_f32);
+        for ((w, m), v) in weights.iter().zip(importance).zip(&*values) {
+            let v = f32::from(*v);
+            product += m * w * v;
+            square += m * v * v;
+        }
+        if square > 0.0 {
+            scale = product / square;
         }
     }
     scale
 }
 
-/// The sum of the squares of what rounding lost.
-fn error(weights: &[f32], scale: f32, values: &[i8]) -> f32 {
+/// The sum of the squares of what rounding lost, each for what it counts.
+fn error(weights: &[f32], importance: &[f32], scale: f32, values: &[i8]) -> f32 {
     if !scale.is_finite() {
         return f32::INFINITY;
     }
-    weights.iter().zip(values).map(|(w, v)| (f32::from(*v) * scale - w).powi(2)).sum()
+    let terms = weights.iter().zip(importance).zip(values);
+    terms.map(|((w, m), v)| m * (f32::from(*v) * scale - w).powi(2)).sum()
 }
 
 fn round(weights: &[f32], scale: f32, bits: Bits, values: &mut [i8]) {

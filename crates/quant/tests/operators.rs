@@ -1,22 +1,11 @@
 //! The operators against naive ones in every precision, at every level and for several numbers of threads.
 
 use tiny_vlm_quant::{
-    Activation, ConvShape, Epilogue, Group, Matrix, Precision, Prepared, QuantError, Residual, compare,
-    conv2d, matmul, matmul_prepared,
+    Activation, ConvShape, Epilogue, Matrix, Precision, Prepared, QuantError, Residual, compare, conv2d,
+    matmul, matmul_prepared,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Tensor, View, ViewMut, Workspace};
-
-const PRECISIONS: [Precision; 8] = [
-    Precision::F32,
-    Precision::F16,
-    Precision::Bf16,
-    Precision::Int8,
-    Precision::Int4(Group::Of32),
-    Precision::Int4(Group::Of64),
-    Precision::Int2(Group::Of32),
-    Precision::Int2(Group::Of64),
-];
 
 fn random(n: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -57,7 +46,7 @@ fn products_are_close_and_the_same_for_every_number_of_threads() {
                 ((0..k).map(dot).sum::<f64>() + f64::from(bias[j])) as f32
             })
             .collect();
-        for precision in PRECISIONS {
+        for precision in Precision::ALL {
             let matrix = Matrix::from_f32(n, k, &w, precision).unwrap();
             for level in Level::available() {
                 let matrix = matrix.clone().at_level(level);
@@ -121,7 +110,7 @@ fn convolutions_are_close_and_the_same_for_every_number_of_threads() {
             }
             *out = (sum.max(0.0) + f64::from(residual[at])) as f32;
         }
-        for precision in PRECISIONS {
+        for precision in Precision::ALL {
             let matrix = Matrix::from_f32(n, k, &kernel, precision).unwrap();
             for level in Level::available() {
                 let matrix = matrix.clone().at_level(level);
@@ -162,7 +151,7 @@ fn prepared_activations_serve_several_matrices() {
     let workspace = Workspace::inline();
     let ctx = workspace.context();
     let x = View::new([5, 40], &x).unwrap();
-    for precision in PRECISIONS {
+    for precision in Precision::ALL {
         let a = Matrix::from_f32(30, 40, &a, precision).unwrap();
         let b = Matrix::from_f32(7, 40, &b, precision).unwrap();
         let prepared = Prepared::new(&ctx, x, &a);
@@ -189,7 +178,7 @@ fn strided_views_are_taken_as_they_are() {
     let ctx = workspace.context();
     let strided = View::new([6, 50], &x).unwrap().slice(1, 4..37);
     let dense: Vec<f32> = strided.rows().flatten().copied().collect();
-    for precision in PRECISIONS {
+    for precision in Precision::ALL {
         let matrix = Matrix::from_f32(20, 33, &w, precision).unwrap();
         let (mut one, mut two) = (Tensor::<f32, 2>::zeroed([6, 20]), Tensor::<f32, 2>::zeroed([6, 31]));
         let plain = Epilogue::default();
@@ -208,7 +197,7 @@ fn what_is_not_a_number_spoils_its_row_only() {
     (x[7], x[25]) = (f32::NAN, f32::INFINITY);
     let w = vec![0.5; 20 * 20];
     let workspace = Workspace::inline();
-    for precision in PRECISIONS {
+    for precision in Precision::ALL {
         for level in Level::available() {
             let matrix = Matrix::from_f32(20, 20, &w, precision).unwrap().at_level(level);
             let mut out = Tensor::<f32, 2>::zeroed([3, 20]);
