@@ -1,8 +1,12 @@
 //! Which instruction sets the machine has, and running an algorithm with one.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::fmt;
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "aarch64")]
+use crate::aarch64::Neon;
 use crate::isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, Op};
 use crate::portable::Portable;
 #[cfg(target_arch = "x86_64")]
@@ -28,7 +32,7 @@ pub enum Kind {
     Neon,
     /// NEON with the int8 dot product.
     DotProd,
-    /// NEON with the int8 matrix product.
+    /// NEON with the int8 matrix product, and so with dot products of unsigned by signed bytes.
     I8mm,
     /// WebAssembly's 128-bit vectors.
     Simd128,
@@ -95,6 +99,12 @@ impl Kind {
             Kind::Avx512Vnni => Kind::Avx512.present() && is_x86_feature_detected!("avx512vnni"),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Bf16 => Kind::Avx512Vnni.present() && is_x86_feature_detected!("avx512bf16"),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "aarch64")]
+            Kind::DotProd => Kind::Neon.present() && is_aarch64_feature_detected!("dotprod"),
+            #[cfg(target_arch = "aarch64")]
+            Kind::I8mm => Kind::DotProd.present() && is_aarch64_feature_detected!("i8mm"),
             _ => false,
         }
     }
@@ -206,6 +216,9 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 | Kind::Avx512Vnni | Kind::Avx512Bf16 => unsafe { Avx512::<0>::assume() }.call(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon | Kind::DotProd | Kind::I8mm => unsafe { Neon::<0>::assume() }.call(op),
             _ => Portable::new().call(op),
         }
     }
@@ -225,6 +238,15 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Vnni | Kind::Avx512Bf16 => unsafe { Avx512::<1>::assume() }.call_dot(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => unsafe { Neon::<0>::assume() }.call_dot(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::DotProd => unsafe { Neon::<1>::assume() }.call_dot(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::I8mm => unsafe { Neon::<2>::assume() }.call_dot(op),
             _ => Portable::new().call_dot(op),
         }
     }
@@ -241,6 +263,9 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Bf16 => unsafe { Avx512::<2>::assume() }.call_bf16(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon | Kind::DotProd | Kind::I8mm => unsafe { Neon::<0>::assume() }.call_bf16(op),
             _ => Portable::new().call_bf16(op),
         }
     }
