@@ -52,7 +52,7 @@ fn shell_widen<O: Bf16Op, I: DotBf16>(isa: I, op: O) -> O::Output {
 
 /// 24 of the 32 registers accumulate, four hold weights.
 const FULL: Tile = Tile { rows: 6, accumulators: 6 };
-/// Where a step needs registers of its own.
+/// Where a step, or what is done between groups of them, needs registers of its own.
 const PART: Tile = Tile { rows: 4, accumulators: 4 };
 
 /// Register-to-register intrinsics, all of them under the token's promise.
@@ -451,7 +451,7 @@ impl<const DOT: u8> Dot4 for Neon<DOT> {
         1 => "aarch64-dotprod",
         _ => "aarch64-i8mm",
     };
-    const DOT_TILE: Tile = if DOT >= 1 { FULL } else { PART };
+    const DOT_TILE: Tile = PART;
     const OFFSET: i32 = if DOT == 1 { 128 } else { 0 };
 
     #[inline(always)]
