@@ -262,12 +262,21 @@ pub trait Dot4: Isa {
     const DOT_NAME: &'static str;
     /// The register tile for int8 products.
     const DOT_TILE: Tile;
+    /// What [`dot4`](Dot4::dot4) takes off each activation: 128 where the instruction has signed bytes only. To add
+    /// `OFFSET · Σ w` once at the end costs less than to do so at each step.
+    const OFFSET: i32 = 0;
 
     /// Runs `op` in a function of its own, compiled for this instruction set.
     fn call_dot<O: DotOp>(self, op: O) -> O::Output;
 
-    /// `acc + Σ a[4i..4i+4] · w[4i..4i+4]` in lane `i`: `a` unsigned and at most
-    /// [`ACTIVATION_MAX`](Dot4::ACTIVATION_MAX), `w` signed.
+    /// Activations as [`dot4`](Dot4::dot4) takes them, from their unsigned bytes.
+    #[inline(always)]
+    fn activations(self, bytes: Self::I32) -> Self::I32 {
+        bytes
+    }
+
+    /// `acc + Σ (a[4i..4i+4] − OFFSET) · w[4i..4i+4]` in lane `i`: `a` of [`activations`](Dot4::activations), unsigned
+    /// and at most [`ACTIVATION_MAX`](Dot4::ACTIVATION_MAX), `w` signed.
     fn dot4(self, acc: Self::I32, a: Self::I32, w: Self::I32) -> Self::I32;
 
     /// The bytes of a table that the bytes of `index` name, each of them at most 15.

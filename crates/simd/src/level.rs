@@ -1,8 +1,12 @@
 //! Which instruction sets the machine has, and running an algorithm with one.
 
+#[cfg(target_arch = "aarch64")]
+use std::arch::is_aarch64_feature_detected;
 use std::fmt;
 use std::sync::OnceLock;
 
+#[cfg(target_arch = "aarch64")]
+use crate::aarch64::Neon;
 use crate::isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, Op};
 use crate::portable::Portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
@@ -30,7 +34,7 @@ pub enum Kind {
     Neon,
     /// NEON with the int8 dot product.
     DotProd,
-    /// NEON with the int8 matrix product.
+    /// NEON with the int8 matrix product, and so with dot products of unsigned by signed bytes.
     I8mm,
     /// WebAssembly's 128-bit vectors.
     Simd128,
@@ -100,6 +104,12 @@ impl Kind {
             // A module is compiled for its instructions, and an engine that lacks one of them refuses it.
             Kind::Simd128 => cfg!(all(target_arch = "wasm32", target_feature = "simd128")),
             Kind::Relaxed => cfg!(all(target_arch = "wasm32", target_feature = "relaxed-simd")),
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => is_aarch64_feature_detected!("neon"),
+            #[cfg(target_arch = "aarch64")]
+            Kind::DotProd => Kind::Neon.present() && is_aarch64_feature_detected!("dotprod"),
+            #[cfg(target_arch = "aarch64")]
+            Kind::I8mm => Kind::DotProd.present() && is_aarch64_feature_detected!("i8mm"),
             _ => false,
         }
     }
@@ -215,6 +225,9 @@ impl Level {
             Kind::Simd128 => Simd128::<false>::new().call(op),
             #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
             Kind::Relaxed => Simd128::<true>::new().call(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon | Kind::DotProd | Kind::I8mm => unsafe { Neon::<0>::assume() }.call(op),
             _ => Portable::new().call(op),
         }
     }
@@ -238,6 +251,15 @@ impl Level {
             Kind::Simd128 => Simd128::<false>::new().call_dot(op),
             #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
             Kind::Relaxed => Simd128::<true>::new().call_dot(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon => unsafe { Neon::<0>::assume() }.call_dot(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::DotProd => unsafe { Neon::<1>::assume() }.call_dot(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::I8mm => unsafe { Neon::<2>::assume() }.call_dot(op),
             _ => Portable::new().call_dot(op),
         }
     }
@@ -258,6 +280,9 @@ impl Level {
             Kind::Simd128 => Simd128::<false>::new().call_bf16(op),
             #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
             Kind::Relaxed => Simd128::<true>::new().call_bf16(op),
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Kind::Neon | Kind::DotProd | Kind::I8mm => unsafe { Neon::<0>::assume() }.call_bf16(op),
             _ => Portable::new().call_bf16(op),
         }
     }

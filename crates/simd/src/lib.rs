@@ -6,7 +6,7 @@
 //!   registers (two of AVX2's, four of NEON's), so tails, packed layouts and the order of every reduction
 //!   are the same everywhere, and every level with a fused multiply-add gives the same bits. WebAssembly promises no
 //!   such instruction: its simd128 rounds twice and its relaxed vectors as the engine decides, though always alike.
-//! - A token ([`Portable`], `Avx2`, `Avx512`, ...) can only be had from a [`Level`], and a `Level` only from
+//! - A token ([`Portable`], `Avx2`, `Neon`, ...) can only be had from a [`Level`], and a `Level` only from
 //!   detection, so holding one proves that the instructions exist. Its methods are safe but for the loads
 //!   and stores, which take pointers.
 //! - [`Dot4`] (u8·s8 products summed by fours into i32) and [`DotBf16`] (bf16 products summed by pairs into
@@ -36,6 +36,8 @@
 //! }
 //! ```
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 mod isa;
 mod level;
 mod portable;
@@ -44,6 +46,8 @@ mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+#[cfg(target_arch = "aarch64")]
+pub use aarch64::Neon;
 pub use isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, LANES, Op, Tile};
 pub use level::{Kind, Level, UnknownLevel};
 pub use portable::Portable;

@@ -110,6 +110,8 @@ unsafe fn run<I: Dot4, const PLANES: usize, const MR: usize, const NV: usize>(
         let mut k = 0;
         while k < block.run_len {
             let mut sum = [[isa.splat_i32(0); NV]; MR];
+            // What activations of 0 give, where that is something: the instruction's offset times the weights.
+            let mut offset = [isa.splat_i32(0); NV];
             for _ in 0..codes.words / PLANES {
                 // SAFETY: the caller promises `run_len` words of each row's run, at any alignment, which are whole
                 // groups, and a vector of each panel for every `PLANES` words.
@@ -123,8 +125,14 @@ unsafe fn run<I: Dot4, const PLANES: usize, const MR: usize, const NV: usize>(
                         for j in 0..NV {
                             w[j] = unpack::<I, PLANES>(isa, packed[j], plane);
                         }
+                        if I::OFFSET != 0 {
+                            for j in 0..NV {
+                                offset[j] = isa.dot4(offset[j], isa.activations(isa.splat_i32(0)), w[j]);
+                            }
+                        }
                         for i in 0..MR {
-                            let a = isa.splat_i32(rows[i].add(k + plane).read_unaligned() as i32);
+                            let word = rows[i].add(k + plane).read_unaligned();
+                            let a = isa.activations(isa.splat_i32(word as i32));
                             for j in 0..NV {
                                 sum[i][j] = isa.dot4(sum[i][j], a, w[j]);
                             }
@@ -138,7 +146,8 @@ unsafe fn run<I: Dot4, const PLANES: usize, const MR: usize, const NV: usize>(
                 // SAFETY: the caller promises a scale of this group for each channel of the panel.
                 let scale = unsafe { isa.load_f16(scales.add(j * panel)) };
                 for i in 0..MR {
-                    acc[i][j] = isa.fma(isa.to_f32(sum[i][j]), scale, acc[i][j]);
+                    let sum = isa.sub_i32(sum[i][j], offset[j]);
+                    acc[i][j] = isa.fma(isa.to_f32(sum), scale, acc[i][j]);
                 }
             }
             scales = scales.wrapping_add(PANEL);

@@ -70,7 +70,7 @@ impl<I: Dot4> Steps<I> for S8<'_> {
     }
     #[inline(always)]
     fn spread(self, isa: I, word: u32) -> I::I32 {
-        isa.splat_i32(word as i32)
+        isa.activations(isa.splat_i32(word as i32))
     }
     #[inline(always)]
     fn step(self, isa: I, acc: I::I32, a: I::I32, w: I::I32) -> I::I32 {
@@ -88,7 +88,14 @@ impl<I: Dot4> Steps<I> for S8<'_> {
             let (scale, zero) = (isa.splat(*params), isa.splat(*params.add(1)));
             let sums = isa.load(self.sums.as_ptr().add(channel));
             let scales = isa.load(self.scales.as_ptr().add(channel));
-            isa.mul(isa.fnma(zero, sums, isa.to_f32(isa.bits(raw))), isa.mul(scale, scales))
+            let mut sum = isa.bits(raw);
+            if I::OFFSET != 0 {
+                // Whole numbers below 2²⁴. Beyond 2²² a conversion need not be exact, but that of a level with an
+                // offset is.
+                let left_out = isa.mul_i32(isa.splat_i32(I::OFFSET), isa.to_i32(sums));
+                sum = isa.add_i32(sum, left_out);
+            }
+            isa.mul(isa.fnma(zero, sums, isa.to_f32(sum)), isa.mul(scale, scales))
         }
     }
 }

@@ -1,0 +1,5 @@
+//! 64-bit Arm: NEON.
+
+mod neon;
+
+pub use neon::Neon;
