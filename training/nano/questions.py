@@ -17,7 +17,7 @@ WORDS = things.QUESTIONS
 PARAPHRASES = json.loads((HERE / "paraphrases.json").read_text())
 COURTESIES = json.loads((HERE / "courtesies.json").read_text())
 LANGUAGES = ("en", "es", "fr", "de", "ja", "zh")
-KINDS = {"what": 10, "what_is_at": 8, "where": 22, "how_many_of": 26, "how_many": 5, "colour": 14, "is_there": 22, "read": 3}
+KINDS = {"what": 45, "what_is_at": 14, "where": 12, "how_many_of": 20, "how_many": 4, "colour": 8, "is_there": 14, "read": 3}
 READ = "<read>"
 MIDDLE = 0.17  # within this of the middle, as a fraction of the picture, a thing is in the middle
 
@@ -164,7 +164,7 @@ def typed(rng, question, language):
 def any_question(rng, found, has_print, split="train"):
     """A random dialogue."""
     while True:
-        language = LANGUAGES[min(rng.randrange(7), 6) % 6] if rng.random() < 0.9 else "en"
+        language = rng.choice(LANGUAGES)
         kind = rng.choices(list(KINDS), KINDS.values())[0]
         dialogue = ask(rng, kind, found, has_print, language, split)
         if dialogue:

@@ -162,7 +162,8 @@ GAZING = 3  # heads that are taught where to look
 
 def attention_losses(asking, state, gaze, batch):
     """How far the state is from knowing which class is asked for, and the first heads from looking at what counts."""
-    named = F.cross_entropy(asking(state.float()), batch["asked"], ignore_index=-100)
+    # A batch of captions asks about no class.
+    named = F.cross_entropy(asking(state.float()), batch["asked"], ignore_index=-100, reduction="sum") / (batch["asked"] >= 0).sum().clamp(min=1)
     wanted = batch["gaze"][:, None]
     apart = (wanted * (wanted.clamp_min(1e-9).log() - gaze[:, :GAZING])).sum((1, 2)) / GAZING
     return named, apart.mean()
