@@ -26,7 +26,7 @@ MASTER, EMBEDDED = ROOT / "export", ROOT.parent / "crates/nano/model"
 PARTS = {"tower": "tower", "things": "things", "lines": "lines", "reader": "reader", "fusion": "answer", "decoder": "answer"}
 SPECIAL = {"pad": "<pad>", "question": "<q>", "answer": "<a>", "end": "<end>", "read": "<read>"}
 VOCABULARY = 1536
-EXACT = ("things.", "lines.")  # the parts that the runtime computes with at 16 bits at least
+EXACT = ("things.", "lines.")  # small parts whose sums are compared with thresholds
 
 
 def networks(vocabulary=VOCABULARY):
@@ -168,7 +168,7 @@ def depth_of_decoder(found):
 
 
 def quantize(found):
-    """Matrices to I8, the largest of each row at 127; vectors and what the runtime does not quantize to F16."""
+    """Matrices to I8, the largest of each row at 127; vectors and what must be exact to F16."""
     made = {}
     for name, t in found.items():
         if t.ndim < 2 or not name.endswith(".weight") or name.startswith(EXACT):
