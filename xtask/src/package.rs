@@ -6,16 +6,26 @@
 use crate::shell;
 use crate::workspace::{Package, Workspace};
 use anyhow::Result;
+use std::fs;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Packs and builds in a folder that no run has used before. Cargo takes a version of a crate in a registry to be
+/// always the same and tells registries apart by where they lie: in a folder used again, a crate would be built
+/// against its neighbours as an earlier run packed them.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
-    shell::run(shell::cargo().current_dir(&workspace.root).args([
-        "publish",
-        "--workspace",
-        "--dry-run",
-        "--allow-dirty",
-        "--quiet",
-    ]))
+    let folder = workspace
+        .target
+        .join(format!("registry-{}", SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos()));
+    let outcome = shell::run(
+        shell::cargo()
+            .current_dir(&workspace.root)
+            .args(["publish", "--workspace", "--dry-run", "--allow-dirty", "--quiet", "--target-dir"])
+            .arg(&folder),
+    );
+    // What was built is of no use to the next run; and what cannot be removed now is in nobody's way.
+    let _ = fs::remove_dir_all(&folder);
+    outcome
 }
 
 /// Packs one crate without building it and returns the archive.
