@@ -89,9 +89,9 @@ def from_kind(kind, repeat=False, shapes=0.12, split="forms"):
         while True:
             count = rng.randint(1, 5) if kind != "colour" else rng.randint(1, 3)
             scene = several(rng, count, repeat=repeat and rng.random() < 0.8, shapes=shapes)
-            pair = questions.ask(rng, kind() if callable(kind) else kind, questions.facts(scene), False, language, split)
-            if pair and pair[1] and pair[1] != W["unknown"][language]:
-                return scene.image, language, pair[0], [pair[1]], "exact"
+            dialogue = questions.ask(rng, kind, questions.facts(scene), False, language, split)
+            if dialogue and dialogue.answer != W["unknown"][language]:
+                return scene.image, language, dialogue.question, [dialogue.answer], "exact"
     return make
 
 

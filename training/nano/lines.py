@@ -145,7 +145,7 @@ def window(rng, band, clean=False):
     """Corners as a line finder might put them around a cap band, [4, 2] both: a little off, as finders are."""
     along, down = band[1] - band[0], band[3] - band[0]
     cap = float(np.linalg.norm(down))
-    along, down = along * cap / max(float(np.linalg.norm(along)), 1e-3), down
+    along = along * cap / max(float(np.linalg.norm(along)), 1e-3)
     grow = rng.gauss(0, 0.05) if clean else rng.uniform(-0.16, 0.22)
     above, below = BOX_ABOVE + grow / 2 + rng.gauss(0, 0.05), BOX_BELOW + grow / 2 + rng.gauss(0, 0.05)
     before, after = rng.uniform(0, 0.7), rng.uniform(0, 0.7)

@@ -46,12 +46,15 @@ class Residual(Conv):
         return x + super().forward(x)
 
 
+def scores(q, k, mask=None):
+    """q kT / sqrt(d), and next to nothing where the mask is not set."""
+    found = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
+    return found if mask is None else found.masked_fill(~mask, -1e9)
+
+
 def attend(q, k, v, mask=None):
     """softmax(q kT / sqrt(d)) v, written out: for sequences this short PyTorch's fused kernel is slower, backwards above all."""
-    scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -1e9)
-    return torch.softmax(scores, -1) @ v
+    return torch.softmax(scores(q, k, mask), -1) @ v
 
 
 class Attention(nn.Module):
@@ -252,8 +255,7 @@ class DecoderLayer(nn.Module):
     def gaze(self, x, memory, memory_mask):
         """How much each head of x [b, d] looks at each token of the memory: [b, heads, m], as logarithms."""
         q, k = self.split(self.cross_q(self.cross_norm(x))[:, None]), self.split(self.cross_k(memory))
-        scores = ((q @ k.transpose(-1, -2)) * 32 ** -0.5).masked_fill(~memory_mask, -1e9)
-        return torch.log_softmax(scores[:, :, 0].float(), -1)
+        return torch.log_softmax(scores(q, k, memory_mask)[:, :, 0].float(), -1)
 
     def cross_attention(self, x, memory, memory_mask):
         q = self.split(self.cross_q(self.cross_norm(x)))
@@ -261,8 +263,7 @@ class DecoderLayer(nn.Module):
         y = attend(q, k, v, memory_mask)
         return x + self.cross_o(y.transpose(1, 2).flatten(2))
 
-    def forward(self, x, memory, memory_mask):
-        x = self.cross_attention(self.self_attention(x), memory, memory_mask)
+    def feed_forward(self, x):
         y = self.ffn_norm(x)
         return x + self.down(F.silu(self.gate(y)) * self.up(y))
 
@@ -321,27 +322,21 @@ class Decoder(nn.Module):
         self.layers = nn.ModuleList([DecoderLayer(dim, ffn) for _ in range(layers)])
         self.norm = RmsNorm(dim)
 
-    def forward(self, ids, memory, memory_mask, at=None):
-        """`at` chooses the positions [b, n] whose logits are wanted, [k, vocabulary]."""
+    def forward(self, ids, memory, memory_mask):
+        return self.watched(ids, memory, memory_mask)[0]
+
+    def watched(self, ids, memory, memory_mask, at=..., ends=-1):
+        """The logits at the positions `at` [b, n], and what is on its mind where the question ends [b]: the state that the
+        cross-attention of layer WATCHED sees there [b, d], and where that looks [b, heads, m]."""
         memory = self.memory_norm(memory)
         mask = memory_mask[:, None, None, :]
         x = self.embed(ids)
-        for layer in self.layers:
-            x = layer(x, memory, mask)
-        x = x if at is None else x[at]
-        return self.norm(x) @ self.embed.weight.T
-
-    def watched(self, ids, memory, memory_mask, at, ends):
-        """As `forward`, and what is on its mind where the question ends [b]: the state that the cross-attention of
-        layer WATCHED sees there [b, d], and where that looks [b, heads, m]."""
-        memory = self.memory_norm(memory)
-        mask = memory_mask[:, None, None, :]
-        x, rows = self.embed(ids), torch.arange(len(ids))
         for i, layer in enumerate(self.layers):
+            x = layer.self_attention(x)
             if i == WATCHED:
-                state = layer.self_attention(x)[rows, ends]
+                state = x[torch.arange(len(ids)), ends]
                 gaze = layer.gaze(state, memory, mask)
-            x = layer(x, memory, mask)
+            x = layer.feed_forward(layer.cross_attention(x, memory, mask))
         return self.norm(x[at]) @ self.embed.weight.T, state, gaze
 
 

@@ -68,7 +68,7 @@ def tiling(rng, h, w):
                 cv2.fillConvexPoly(canvas, (ring + (x, y)).astype(np.int32), hue, cv2.LINE_8)
             elif figure == "cube":
                 for i in range(0, 6, 2):
-                    face = np.stack([np.zeros(2), hexagon[i - 1], hexagon[i], hexagon[i + 1 - 6]]) + (x, y)
+                    face = np.stack([np.zeros(2), hexagon[i - 1], hexagon[i], hexagon[i + 1]]) + (x, y)
                     cv2.fillConvexPoly(canvas, face.astype(np.int32), [c * (0.6 + 0.2 * i / 2) for c in hue])
             else:
                 cv2.ellipse(canvas, (int(x), int(y)), (int(period / 2), int(period / 2)), rng.choice((0, 90, 180, 270)), 0, 180, hue, max(1, int(size / 3)))

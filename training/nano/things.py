@@ -53,9 +53,10 @@ def sprites(small=False):
 def drawings(split):
     """Sprite numbers by class for "train", "emoji" (the part of it that sets of emoji drew), "eval-art", "untaught-train" or
     "untaught-eval"."""
+    in_split = (lambda e: e["split"] == "train" and e["source"] in EMOJI) if split == "emoji" else (lambda e: e["split"] == split)
     found = {}
     for i, entry in enumerate(json.loads((ART / "index.json").read_text())):
-        if entry["split"] == ("train" if split == "emoji" else split) and (split != "emoji" or entry["source"] in EMOJI):
+        if in_split(entry):
             found.setdefault(entry["concept"] if entry["concept"] >= 0 else UNTAUGHT, []).append((entry["source"], i))
     # A source counts once for a concept, however many variants it draws.
     by_source = {}

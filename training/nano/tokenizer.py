@@ -29,9 +29,9 @@ def corpus():
         for f in found:
             if len(things.CONCEPTS) <= f.label < things.UNTAUGHT:
                 f.colour = rng.randrange(len(things.COLOURS))
-        question, answer, *_ = questions.any_question(rng, found, rng.random() < 0.2)
-        yield question
-        yield answer
+        dialogue = questions.any_question(rng, found, rng.random() < 0.2)
+        yield dialogue.question
+        yield dialogue.answer
 
 
 def main():
