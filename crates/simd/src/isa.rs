@@ -294,6 +294,18 @@ pub trait DotBf16: Isa {
     fn call_bf16<O: Bf16Op>(self, op: O) -> O::Output;
 
     /// `acc + a[2i]·b[2i] + a[2i+1]·b[2i+1]` in lane `i`. Order of the two sums, their rounding and the
-    /// treatment of subnormals are the instruction's.
-    fn dot_bf16(self, acc: Self::F32, a: Self::I32, b: Self::I32) -> Self::F32;
+    /// treatment of subnormals are the instruction's; where there is none, both are f32 products.
+    #[inline(always)]
+    fn dot_bf16(self, acc: Self::F32, a: Self::I32, b: Self::I32) -> Self::F32 {
+        widened_dot(self, acc, a, b)
+    }
+}
+
+/// [`dot_bf16`](DotBf16::dot_bf16) of f32: a bf16 is the upper half of one.
+#[inline(always)]
+pub(crate) fn widened_dot<I: Isa>(isa: I, acc: I::F32, a: I::I32, b: I::I32) -> I::F32 {
+    let high = isa.splat_i32(0xffff_0000_u32 as i32);
+    let low = (isa.float(isa.shl::<16>(a)), isa.float(isa.shl::<16>(b)));
+    let top = (isa.float(isa.and(a, high)), isa.float(isa.and(b, high)));
+    isa.fma(top.0, top.1, isa.fma(low.0, low.1, acc))
 }

@@ -36,6 +36,15 @@
 //! }
 //! ```
 
+/// Register-to-register intrinsics, all of them under the token's promise.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+macro_rules! vector {
+    ($e:expr) => {
+        // SAFETY: the token is made only where the machine has this instruction set.
+        unsafe { $e }
+    };
+}
+
 #[cfg(target_arch = "aarch64")]
 mod aarch64;
 mod isa;

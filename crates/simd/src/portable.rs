@@ -286,12 +286,4 @@ impl DotBf16 for Portable {
     fn call_bf16<O: Bf16Op>(self, op: O) -> O::Output {
         op.eval(self)
     }
-
-    #[inline(always)]
-    fn dot_bf16(self, acc: Lanes<f32>, a: Lanes<i32>, b: Lanes<i32>) -> Lanes<f32> {
-        let high = self.splat_i32(0xffff_0000_u32 as i32);
-        let low = (self.float(self.shl::<16>(a)), self.float(self.shl::<16>(b)));
-        let top = (self.float(self.and(a, high)), self.float(self.and(b, high)));
-        self.fma(top.0, top.1, self.fma(low.0, low.1, acc))
-    }
 }

@@ -55,14 +55,6 @@ const FULL: Tile = Tile { rows: 6, accumulators: 6 };
 /// Where a step, or what is done between groups of them, needs registers of its own.
 const PART: Tile = Tile { rows: 4, accumulators: 4 };
 
-/// Register-to-register intrinsics, all of them under the token's promise.
-macro_rules! vector {
-    ($e:expr) => {
-        // SAFETY: the token is made only where the machine has this instruction set.
-        unsafe { $e }
-    };
-}
-
 /// One of them for each of a vector's four registers.
 macro_rules! each {
     ($f:ident($($x:ident),+)) => {
@@ -498,13 +490,5 @@ impl<const DOT: u8> DotBf16 for Neon<DOT> {
     #[inline(always)]
     fn call_bf16<O: Bf16Op>(self, op: O) -> O::Output {
         vector!(shell_widen(self, op))
-    }
-
-    #[inline(always)]
-    fn dot_bf16(self, acc: [float32x4_t; 4], a: [int32x4_t; 4], b: [int32x4_t; 4]) -> [float32x4_t; 4] {
-        let high = self.splat_i32(0xffff_0000_u32 as i32);
-        let low = (self.float(self.shl::<16>(a)), self.float(self.shl::<16>(b)));
-        let top = (self.float(self.and(a, high)), self.float(self.and(b, high)));
-        self.fma(top.0, top.1, self.fma(low.0, low.1, acc))
     }
 }

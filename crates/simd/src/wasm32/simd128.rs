@@ -362,12 +362,4 @@ impl<const RELAXED: bool> DotBf16 for Simd128<RELAXED> {
     fn call_bf16<O: Bf16Op>(self, op: O) -> O::Output {
         op.eval(self)
     }
-
-    #[inline(always)]
-    fn dot_bf16(self, acc: V, a: V, b: V) -> V {
-        let high = self.splat_i32(0xffff_0000_u32 as i32);
-        let low = (self.shl::<16>(a), self.shl::<16>(b));
-        let top = (self.and(a, high), self.and(b, high));
-        self.fma(top.0, top.1, self.fma(low.0, low.1, acc))
-    }
 }

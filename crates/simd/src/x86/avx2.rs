@@ -42,14 +42,6 @@ fn shell_widen<O: Bf16Op, I: DotBf16>(isa: I, op: O) -> O::Output {
     op.eval(isa)
 }
 
-/// Register-to-register intrinsics, all of them under the token's promise.
-macro_rules! vector {
-    ($e:expr) => {
-        // SAFETY: the token is made only where the machine has this instruction set.
-        unsafe { $e }
-    };
-}
-
 /// The top bit of each lane below `n` set.
 #[inline(always)]
 fn first(n: usize) -> [__m256i; 2] {
@@ -348,13 +340,5 @@ impl<const VNNI: bool> DotBf16 for Avx2<VNNI> {
     #[inline(always)]
     fn call_bf16<O: Bf16Op>(self, op: O) -> O::Output {
         vector!(shell_widen(self, op))
-    }
-
-    #[inline(always)]
-    fn dot_bf16(self, acc: [__m256; 2], a: [__m256i; 2], b: [__m256i; 2]) -> [__m256; 2] {
-        let high = self.splat_i32(0xffff_0000_u32 as i32);
-        let low = (self.float(self.shl::<16>(a)), self.float(self.shl::<16>(b)));
-        let top = (self.float(self.and(a, high)), self.float(self.and(b, high)));
-        self.fma(top.0, top.1, self.fma(low.0, low.1, acc))
     }
 }

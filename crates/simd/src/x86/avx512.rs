@@ -3,7 +3,7 @@
 
 use core::arch::x86_64::*;
 
-use crate::isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, Op, Tile};
+use crate::isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, Op, Tile, widened_dot};
 
 /// The AVX-512 token.
 #[derive(Clone, Copy, Debug)]
@@ -59,14 +59,6 @@ const HALF: Tile = Tile { rows: 6, accumulators: 12 };
 fn first(n: usize) -> __mmask16 {
     debug_assert!(n <= 16);
     ((1_u32 << n) - 1) as __mmask16
-}
-
-/// Register-to-register intrinsics, all of them under the token's promise.
-macro_rules! vector {
-    ($e:expr) => {
-        // SAFETY: the token is made only where the machine has this instruction set.
-        unsafe { $e }
-    };
 }
 
 impl<const DOT: u8> Isa for Avx512<DOT> {
@@ -323,13 +315,7 @@ impl<const DOT: u8> DotBf16 for Avx512<DOT> {
                 _mm512_dpbf16_ps(acc, pairs[0], pairs[1])
             }
         } else {
-            vector!({
-                let high = _mm512_set1_epi32(0xffff_0000_u32 as i32);
-                let (a0, b0) = (_mm512_slli_epi32::<16>(a), _mm512_slli_epi32::<16>(b));
-                let (a1, b1) = (_mm512_and_si512(a, high), _mm512_and_si512(b, high));
-                let acc = _mm512_fmadd_ps(_mm512_castsi512_ps(a0), _mm512_castsi512_ps(b0), acc);
-                _mm512_fmadd_ps(_mm512_castsi512_ps(a1), _mm512_castsi512_ps(b1), acc)
-            })
+            widened_dot(self, acc, a, b)
         }
     }
 }
