@@ -115,7 +115,7 @@ fn whole(data: &mut [f32], rows: usize, columns: usize, stride: usize) -> OutMut
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::random;
+    use crate::random::random;
 
     #[test]
     fn attention_follows_its_definition() {

@@ -91,7 +91,8 @@ impl Op for ToBf16<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{erf, random};
+    use crate::random::random;
+    use crate::testing::erf;
 
     fn reference(activation: Activation, x: f64) -> f64 {
         let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());

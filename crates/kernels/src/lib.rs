@@ -43,6 +43,9 @@ mod math;
 mod output;
 mod product;
 mod quantize;
+#[cfg(test)]
+#[path = "../tests/random/mod.rs"]
+mod random;
 mod rotary;
 mod rows;
 #[cfg(test)]

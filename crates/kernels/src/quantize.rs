@@ -134,7 +134,8 @@ mod tests {
     use tiny_vlm_tensor::ViewMut;
 
     use super::*;
-    use crate::testing::{random, shapes};
+    use crate::random::random;
+    use crate::testing::shapes;
 
     fn run(level: Level, x: &[f32], rows: usize, columns: usize) -> (Vec<u8>, Vec<f32>, Vec<f32>) {
         let stride = quantized_stride(columns);

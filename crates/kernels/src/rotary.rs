@@ -72,7 +72,7 @@ impl Op for Rotate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::random;
+    use crate::random::random;
 
     #[test]
     fn both_pairings_turn_by_the_same_angles() {

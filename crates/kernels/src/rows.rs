@@ -227,7 +227,8 @@ fn check(len: usize, rows: usize, columns: usize, stride: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{random, shapes};
+    use crate::random::random;
+    use crate::testing::shapes;
 
     #[test]
     fn softmax_sums_to_one_and_keeps_ratios() {

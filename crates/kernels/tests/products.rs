@@ -1,23 +1,14 @@
 //! Every product against a naive one, at every level, over shapes around the edges of tiles and panels.
 
+mod random;
+
+use random::random;
 use tiny_vlm_kernels::{
     Activation, Element, Epilogue, Group, Grouped, Layout, Lhs, OutMut, Packed, Quantized, Residual,
     gemm_bf16, gemm_f16, gemm_f32, gemm_grouped, gemm_s8, pack, pack_codes,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Inline, View, ViewMut, split};
-
-fn random(n: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..n)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 /// Rows, channels, K: one, primes, one off each tile edge, no multiple of a step, none, and beyond a block of K.
 fn shapes() -> Vec<[usize; 3]> {

@@ -1,23 +1,14 @@
 //! Convolution, depthwise convolution and pooling against loops over their definitions.
 
+mod random;
+
+use random::random;
 use tiny_vlm_kernels::{
     Activation, ConvShape, DepthwiseInput, Element, Epilogue, OutMut, Packed, Pool, Quantized, StripSource,
     copy_strip, depthwise, gather_windows, gemm_f32, gemm_s8, pack, pool, quantize_strip,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Inline, View, ViewMut, split};
-
-fn random(n: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..n)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 const fn shape(
     kernel: [usize; 2],

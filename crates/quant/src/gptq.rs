@@ -68,11 +68,7 @@ pub fn calibrate_groups(
             let columns = first..first + values.len();
             let ahead = &mut ahead[..values.len()];
             rounding.targets(columns.clone(), ahead);
-            let scale = group_scale(ahead, &importance[columns.clone()], bits, values);
-            if !scale.is_finite() {
-                let (index, value) = (out.scales.len(), scale.to_f32());
-                return Err(QuantError::NotFinite { what: "scale of a group", index, value });
-            }
+            let scale = group_scale(out.scales.len(), ahead, &importance[columns.clone()], bits, values)?;
             let inverse = if scale == f16::ZERO { 0.0 } else { 1.0 / scale.to_f32() };
             for (j, value) in columns.zip(values) {
                 *value = bits.nearest(rounding.target(j) * inverse);
@@ -147,22 +143,11 @@ mod tests {
     use tiny_vlm_tensor::View;
 
     use super::*;
+    use crate::random::random;
     use crate::{Hessian, quantize_groups, quantize_rows};
 
     const FORMATS: [(Bits, usize); 4] =
         [(Bits::Four, 32), (Bits::Four, 64), (Bits::Two, 32), (Bits::Two, 64)];
-
-    fn random(n: usize, seed: u64) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-        (0..n)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-            })
-            .collect()
-    }
 
     /// Samples in which a feature goes along with its neighbours.
     fn correlated(m: usize, k: usize) -> Vec<f32> {
@@ -300,7 +285,8 @@ mod tests {
                         let share: Vec<f32> =
                             importance[columns.clone()].iter().map(|i| (i / most) as f32).collect();
                         let now: Vec<f32> = left[columns.clone()].iter().map(|w| *w as f32).collect();
-                        let scale = group_scale(&now, &share, bits, &mut vec![0; now.len()]).to_f32();
+                        let scale =
+                            group_scale(0, &now, &share, bits, &mut vec![0; now.len()]).unwrap().to_f32();
                         let got = q.scales[r * k.div_ceil(group) + first / group].to_f32();
                         // Their last bit may differ where sums of another order fall beside a half.
                         assert!((scale - got).abs() <= 0.001 * got.abs(), "{n}x{k} {bits:?}: {scale}, {got}");

@@ -54,6 +54,9 @@ mod measure;
 mod planner;
 mod precision;
 mod quantizer;
+#[cfg(test)]
+#[path = "../tests/random/mod.rs"]
+mod random;
 
 pub use conv::conv2d;
 pub use error::QuantError;

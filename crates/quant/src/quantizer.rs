@@ -136,11 +136,7 @@ pub fn quantize_groups(
     let alike = vec![1.0; group.min(k)];
     for (row, values) in weights.chunks_exact(k).zip(out.values.chunks_exact_mut(k)) {
         for (weights, values) in row.chunks(group).zip(values.chunks_mut(group)) {
-            let scale = group_scale(weights, &alike[..weights.len()], bits, values);
-            if !scale.is_finite() {
-                let (index, value) = (out.scales.len(), scale.to_f32());
-                return Err(QuantError::NotFinite { what: "scale of a group", index, value });
-            }
+            let scale = group_scale(out.scales.len(), weights, &alike[..weights.len()], bits, values)?;
             round(weights, scale.to_f32(), bits, values);
             out.scales.push(scale);
         }
@@ -148,15 +144,25 @@ pub fn quantize_groups(
     Ok(out)
 }
 
-/// The scale of a group whose weights count for as much as `importance` says; `values` is room to try in. It is not finite
-/// where an f16 cannot hold it.
-pub(crate) fn group_scale(weights: &[f32], importance: &[f32], bits: Bits, values: &mut [i8]) -> f16 {
+/// The scale of the `index`-th group, whose weights count for as much as `importance` says; `values` is room to try in.
+pub(crate) fn group_scale(
+    index: usize,
+    weights: &[f32],
+    importance: &[f32],
+    bits: Bits,
+    values: &mut [i8],
+) -> Result<f16, QuantError> {
     let ends = bits.first_scales(weights).map(|scale| {
         let scale = f16::from_f32(refine(weights, importance, scale, bits, values));
         round(weights, scale.to_f32(), bits, values);
         (scale, error(weights, importance, scale.to_f32(), values))
     });
-    if ends[1].1 < ends[0].1 { ends[1].0 } else { ends[0].0 }
+    let scale = if ends[1].1 < ends[0].1 { ends[1].0 } else { ends[0].0 };
+    if scale.is_finite() {
+        Ok(scale)
+    } else {
+        Err(QuantError::NotFinite { what: "scale of a group", index, value: scale.to_f32() })
+    }
 }
 
 fn refine(weights: &[f32], importance: &[f32], mut scale: f32, bits: Bits, values: &mut [i8]) -> f32 {

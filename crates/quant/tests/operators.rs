@@ -1,23 +1,14 @@
 //! The operators against naive ones in every precision, at every level and for several numbers of threads.
 
+mod random;
+
+use random::random;
 use tiny_vlm_quant::{
     Activation, ConvShape, Epilogue, Matrix, Precision, Prepared, QuantError, Residual, compare, conv2d,
     matmul, matmul_prepared,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Tensor, View, ViewMut, Workspace};
-
-fn random(n: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    (0..n)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-        })
-        .collect()
-}
 
 /// The least ratio of signal to noise of a product, in decibels.
 fn least_snr(precision: Precision, level: Level) -> f64 {
