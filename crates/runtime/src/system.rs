@@ -40,7 +40,7 @@ impl System {
         let level = Level::detect();
         let kernel = |found: tiny_vlm_quant::KernelName| Kernel {
             operators: found.operators,
-            precision: format!("{:?}", found.precision).to_lowercase(),
+            precision: found.precision.to_string(),
             name: found.kernel,
         };
         Self {
@@ -51,6 +51,12 @@ impl System {
             threads: default_threads(),
             kernels: kernel_names(level).into_iter().map(kernel).collect(),
         }
+    }
+
+    /// The largest quantized activation that the int8 products of an instruction set take, by its name among
+    /// [`isas`](Self::isas): 255, or 127 where they lack a bit. Nothing for one that this machine does not have.
+    pub fn activation_max(isa: &str) -> Option<u8> {
+        Level::available().into_iter().find(|level| level.name() == isa).map(Level::activation_max)
     }
 }
 
