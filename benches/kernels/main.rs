@@ -5,6 +5,7 @@
 //! changes or a neighbour that wakes up hits them alike.
 
 mod cases;
+mod dispatch;
 mod limits;
 mod peers;
 mod report;
@@ -16,6 +17,8 @@ use std::time::Duration;
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::Workspace;
 
+use crate::cases::Case;
+
 const HELP: &str = "\
 cargo xtask bench kernels [OPTION]...
 
@@ -24,6 +27,11 @@ cargo xtask bench kernels [OPTION]...
   --isa NAME,NAME   levels, by the names that TINY_VLM_ISA takes (the best of the machine)
   --time SECONDS    how long to measure a row (0.5)
   --json            one object a line
+
+cargo xtask bench dispatch [--filter WORDS] [--time SECONDS] [--assert]
+
+  the level that is picked beside the others that the machine has, but for portable code; with --assert, an error where
+  it is over 5 % slower than the best of them
 ";
 
 struct Options {
@@ -32,6 +40,15 @@ struct Options {
     levels: Vec<Level>,
     time: Duration,
     json: bool,
+    dispatch: bool,
+    assert: bool,
+}
+
+impl Options {
+    fn want(&self, case: &Case) -> bool {
+        let name = case.name();
+        self.filter.iter().all(|word| name.split(' ').any(|part| part.contains(word.as_str())))
+    }
 }
 
 fn main() -> Result<()> {
@@ -39,14 +56,13 @@ fn main() -> Result<()> {
         print!("{HELP}");
         return Ok(());
     };
+    if options.dispatch {
+        return dispatch::run(|case| options.want(case), options.time, options.assert);
+    }
     if !options.json {
         report::heading();
     }
-    for case in cases::all() {
-        let name = case.name();
-        if !options.filter.iter().all(|word| name.split(' ').any(|part| part.contains(word.as_str()))) {
-            continue;
-        }
+    for case in cases::all().into_iter().filter(|case| options.want(case)) {
         for &threads in &options.threads {
             let workspace = Workspace::new(threads);
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
@@ -66,6 +82,8 @@ fn options(mut parser: Parser) -> Result<Option<Options>> {
         levels: vec![Level::detect()],
         time: Duration::from_millis(500),
         json: false,
+        dispatch: false,
+        assert: false,
     };
     while let Some(arg) = parser.next()? {
         match arg {
@@ -92,11 +110,16 @@ fn options(mut parser: Parser) -> Result<Option<Options>> {
             }
             Arg::Long("time") => options.time = Duration::from_secs_f64(parser.value()?.parse()?),
             Arg::Long("json") => options.json = true,
+            Arg::Long("assert") => options.assert = true,
+            Arg::Value(command) if command == "dispatch" => options.dispatch = true,
             Arg::Long("help") => return Ok(None),
             // Cargo adds this to the arguments of every benchmark.
             Arg::Long("bench") => {}
             other => return Err(other.unexpected().into()),
         }
+    }
+    if options.assert && !options.dispatch {
+        bail!("--assert goes with `dispatch`");
     }
     Ok(Some(options))
 }

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the criterion benchmarks; `bench kernels`: every kernel beside the machine's limits and other
-//! libraries; `bench quantization`: what each number format loses.
+//! libraries; `bench dispatch`: whether the instruction set that is picked is the fastest; `bench quantization`: what each
+//! number format loses.
 
 use crate::shell;
 use crate::workspace::Workspace;
@@ -9,15 +10,20 @@ use std::ffi::OsString;
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
     let mut arguments: Vec<OsString> = parser.raw_args()?.collect();
-    let table = ["kernels", "quantization"];
-    let table = table.into_iter().find(|table| arguments.first().is_some_and(|first| first == table));
-    if table.is_some() {
+    let bench = match arguments.first().and_then(|first| first.to_str()) {
+        Some("kernels") => "kernels",
+        Some("quantization") => "quantization",
+        // It stays among the arguments: a question to the same cases.
+        Some("dispatch") => "kernels",
+        _ => "products",
+    };
+    if arguments.first().is_some_and(|first| first == bench) {
         arguments.remove(0);
     }
     shell::run(
         shell::cargo()
             .current_dir(&workspace.root)
-            .args(["bench", "--package", "tiny-vlm-benches", "--bench", table.unwrap_or("products"), "--"])
+            .args(["bench", "--package", "tiny-vlm-benches", "--bench", bench, "--"])
             .args(arguments),
     )
 }

@@ -30,6 +30,7 @@ cargo xtask COMMAND
   check [--target T|all]    the library crates checked for another target (default wasm32-unknown-unknown)
   bench [ARGUMENT]...       the criterion benchmarks; arguments go to them, a name filters
   bench kernels [--help]    every kernel on the shapes of the models, beside the machine's limits and other libraries
+  bench dispatch [--assert] whether the instruction set that is picked is the fastest for each of those shapes
   bench quantization        what each number format loses of weights and products: the trained model's and made-up ones
   eval [SET] [--make N]     what nano can do, a row at a time, beside Tesseract; SET (default fixtures/eval) is a folder
                             with a labels.jsonl, which --make writes first, N pictures a row
