@@ -1,6 +1,5 @@
 //! What is timed: operators, number formats and the shapes of the models.
 
-use rayon::ThreadPool;
 use tiny_vlm_kernels::{
     DepthwiseInput, Head, Norm, NormKind, OutMut, attend, depthwise, norm, quantize_rows, quantized_stride,
     softmax,
@@ -10,7 +9,7 @@ use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, split};
 
 use crate::limits::Limit;
-use crate::peers;
+use crate::peers::{self, Pool};
 use crate::timing::Contestant;
 
 /// Rows of activations, inputs and outputs of the products: a vision tower's layers over the 1024 patches of a
@@ -158,12 +157,9 @@ impl Case {
         }
     }
 
-    pub(crate) fn peers<'a>(&self, pool: &'a ThreadPool) -> Vec<(String, Contestant<'a>)> {
+    pub(crate) fn peers<'a>(&self, pool: &'a Pool) -> Vec<(String, Contestant<'a>)> {
         match self.what {
-            What::Product(shape, Precision::F32, _) => {
-                vec![peers::gemm(pool, shape), peers::rten_f32(pool, shape)]
-            }
-            What::Product(shape, Precision::Int8, _) => vec![peers::rten_int8(pool, shape)],
+            What::Product(shape, precision, _) => peers::of_product(pool, shape, precision),
             _ => Vec::new(),
         }
     }

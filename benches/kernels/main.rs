@@ -7,6 +7,7 @@
 mod cases;
 mod dispatch;
 mod limits;
+#[cfg_attr(target_family = "wasm", path = "no_peers.rs")]
 mod peers;
 mod report;
 mod timing;
@@ -18,6 +19,7 @@ use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::Workspace;
 
 use crate::cases::Case;
+use crate::peers::Pool;
 
 const HELP: &str = "\
 cargo xtask bench kernels [OPTION]...
@@ -27,6 +29,7 @@ cargo xtask bench kernels [OPTION]...
   --isa NAME,NAME   levels, by the names that TINY_VLM_ISA takes (the best of the machine)
   --time SECONDS    how long to measure a row (0.5)
   --json            one object a line
+  --target wasm32   in Node, with relaxed vectors, one thread and no other libraries
 
 cargo xtask bench dispatch [--filter WORDS] [--time SECONDS] [--assert]
 
@@ -65,7 +68,7 @@ fn main() -> Result<()> {
     for case in cases::all().into_iter().filter(|case| options.want(case)) {
         for &threads in &options.threads {
             let workspace = Workspace::new(threads);
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+            let pool = Pool::new(threads)?;
             for &level in &options.levels {
                 let row = report::measure(&case, level, &workspace, &pool, options.time);
                 report::print(&row, options.json)?;
@@ -113,8 +116,8 @@ fn options(mut parser: Parser) -> Result<Option<Options>> {
             Arg::Long("assert") => options.assert = true,
             Arg::Value(command) if command == "dispatch" => options.dispatch = true,
             Arg::Long("help") => return Ok(None),
-            // Cargo adds this to the arguments of every benchmark.
-            Arg::Long("bench") => {}
+            // Cargo and the runner of WebAssembly's programs add these.
+            Arg::Long("bench" | "nocapture") => {}
             other => return Err(other.unexpected().into()),
         }
     }

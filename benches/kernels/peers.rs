@@ -1,14 +1,39 @@
 //! Other libraries on the same shapes.
 
+use anyhow::Result;
 use gemm_common::Parallelism;
-use rayon::ThreadPool;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use rten_gemm::{GemmExecutor, GemmInT, GemmInputA, GemmInputB, GemmOptions, GemmOutT};
 use rten_tensor::{AsView as _, NdTensor};
 
+use tiny_vlm_quant::Precision;
+
 use crate::timing::Contestant;
 
+/// The threads that they run on.
+pub(crate) struct Pool(ThreadPool);
+
+impl Pool {
+    pub(crate) fn new(threads: usize) -> Result<Pool> {
+        Ok(Pool(ThreadPoolBuilder::new().num_threads(threads).build()?))
+    }
+}
+
+/// Those that have a product of this format.
+pub(crate) fn of_product(
+    pool: &Pool,
+    shape: [usize; 3],
+    precision: Precision,
+) -> Vec<(String, Contestant<'_>)> {
+    match precision {
+        Precision::F32 => vec![gemm(&pool.0, shape), rten_f32(&pool.0, shape)],
+        Precision::Int8 => vec![rten_int8(&pool.0, shape)],
+        _ => Vec::new(),
+    }
+}
+
 /// `gemm`, f32: it packs both sides in every call.
-pub(crate) fn gemm(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contestant<'_>) {
+fn gemm(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contestant<'_>) {
     let (x, w) = (vec![0.5_f32; m * k], vec![0.25_f32; n * k]);
     let mut out = vec![0.0_f32; m * n];
     let threads = pool.current_num_threads();
@@ -50,13 +75,13 @@ pub(crate) fn gemm(pool: &ThreadPool, [m, k, n]: [usize; 3]) -> (String, Contest
 }
 
 /// `rten-gemm`, f32, with the weights packed before.
-pub(crate) fn rten_f32(pool: &ThreadPool, shape: [usize; 3]) -> (String, Contestant<'_>) {
+fn rten_f32(pool: &ThreadPool, shape: [usize; 3]) -> (String, Contestant<'_>) {
     rten(pool, shape, GemmExecutor::<f32>::new(), 0.5_f32, 0.25_f32)
 }
 
 /// `rten-gemm`, bytes by bytes into i32, with the weights packed before. What it is spared: quantizing the
 /// activations and bringing the sums back to f32.
-pub(crate) fn rten_int8(pool: &ThreadPool, shape: [usize; 3]) -> (String, Contestant<'_>) {
+fn rten_int8(pool: &ThreadPool, shape: [usize; 3]) -> (String, Contestant<'_>) {
     rten(pool, shape, GemmExecutor::<u8, i8, i32>::new(), 3_u8, -2_i8)
 }
 

@@ -1,7 +1,6 @@
 //! A row of the table.
 
 use anyhow::Result;
-use rayon::ThreadPool;
 use serde::Serialize;
 use std::time::Duration;
 use tiny_vlm_simd::Level;
@@ -9,6 +8,7 @@ use tiny_vlm_tensor::Workspace;
 
 use crate::cases::Case;
 use crate::limits::{Limit, Loop};
+use crate::peers::Pool;
 use crate::timing::{Contestant, race};
 
 #[derive(Debug, Serialize)]
@@ -31,13 +31,7 @@ pub(crate) struct Row {
 }
 
 /// Times a case beside its limit and its peers. Of several peers the fastest counts.
-pub(crate) fn measure(
-    case: &Case,
-    level: Level,
-    workspace: &Workspace,
-    pool: &ThreadPool,
-    time: Duration,
-) -> Row {
+pub(crate) fn measure(case: &Case, level: Level, workspace: &Workspace, pool: &Pool, time: Duration) -> Row {
     let threads = workspace.executor().threads();
     let subject = case.subject(level);
     let ctx = workspace.context();

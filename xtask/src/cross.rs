@@ -29,6 +29,12 @@ const WASM_LINKER: &str = "wasm-ld-22";
 pub(crate) const ARM_LINUX: &str = "aarch64-unknown-linux-gnu";
 pub(crate) const WASI: &str = "wasm32-wasip1";
 
+/// WebAssembly's features with relaxed vectors.
+pub(crate) const RELAXED: &str = "+simd128,+relaxed-simd";
+/// What Node has to be told to run them: its quick compiler, in version 20, forgets the addend of the relaxed int8 dot
+/// product.
+pub(crate) const WITHOUT_QUICK_COMPILER: &str = "--no-liftoff";
+
 /// `cargo SUBCOMMAND --target TARGET` with a compiler that can, ready for more arguments.
 pub(crate) fn cargo(
     workspace: &Workspace,
@@ -56,6 +62,20 @@ pub(crate) fn cargo(
     if !rustflags.is_empty() {
         command.env(variable(target, "RUSTFLAGS"), rustflags.trim());
     }
+    Ok(command)
+}
+
+/// `cargo SUBCOMMAND` for WebAssembly with these features, whose programs run in Node with these options.
+pub(crate) fn in_node(
+    workspace: &Workspace,
+    subcommand: &str,
+    features: &str,
+    options: &str,
+) -> Result<Command> {
+    ensure!(shell::find("node").is_some(), "there is no node: install Node 20 or later");
+    let script = workspace.root.join("xtask/wasi.mjs");
+    let mut command = cargo(workspace, subcommand, WASI, &format!("-C target-feature={features}"))?;
+    command.env(variable(WASI, "RUNNER"), format!("node {options} --no-warnings {}", script.display()));
     Ok(command)
 }
 
@@ -111,7 +131,7 @@ impl Debian {
             return;
         }
         // Building the standard library is not stable; the compiler is told to allow it.
-        let harness = if subcommand == "test" { ",test" } else { "" };
+        let harness = if matches!(subcommand, "test" | "bench") { ",test" } else { "" };
         command.env("RUSTC_BOOTSTRAP", "1").arg(format!("-Zbuild-std=std,panic_abort{harness}"));
         if target.starts_with("wasm32") {
             command.env(variable(target, "LINKER"), self.usr.join("bin").join(WASM_LINKER));

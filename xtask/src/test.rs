@@ -102,20 +102,13 @@ pub(crate) fn aarch64(workspace: &Workspace) -> Result<()> {
 
 /// Under WASI, which has a stdout and files for the test harness; the code under test is the browser's.
 pub(crate) fn wasm32(workspace: &Workspace) -> Result<()> {
-    ensure!(shell::find("node").is_some(), "there is no node: install Node 20 or later");
     let test = |features: &str, node: &str| -> Result<Command> {
-        let rustflags = format!("-C target-feature={features}");
-        let runner = format!("{node} --no-warnings {}", workspace.root.join("xtask/wasi.mjs").display());
-        let mut command = cross::cargo(workspace, "test", cross::WASI, &rustflags)?;
-        command
-            .env(cross::variable(cross::WASI, "RUNNER"), &runner)
-            .args(["--quiet", "--no-fail-fast", "--lib", "--tests"])
-            .args(packages(KERNEL_CRATES));
+        let mut command = cross::in_node(workspace, "test", features, node)?;
+        command.args(["--quiet", "--no-fail-fast", "--lib", "--tests"]).args(packages(KERNEL_CRATES));
         Ok(command)
     };
-    shell::run(test("+simd128", "node")?.args(packages(OTHER_CRATES)).args(NOT_EMULATED))?;
-    // The quick compiler of Node 20 forgets the addend of the relaxed int8 dot product.
-    shell::run(&mut test("+simd128,+relaxed-simd", "node --no-liftoff")?)
+    shell::run(test("+simd128", "")?.args(packages(OTHER_CRATES)).args(NOT_EMULATED))?;
+    shell::run(&mut test(cross::RELAXED, cross::WITHOUT_QUICK_COMPILER)?)
 }
 
 fn packages(names: &'static [&str]) -> impl Iterator<Item = &'static str> {
