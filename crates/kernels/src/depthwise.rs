@@ -1,11 +1,13 @@
 //! Depthwise convolution and pooling over NHWC images, tiled in registers.
 //!
-//! A tile is 16 channels of `T` neighbouring output pixels. For each kernel row it loads `kw` vectors of weights and
-//! `(T − 1)·stride + kw` of input, for `T · kw` multiplications: at 7×7 and T = 8, 21 loads for 56. Borders need
-//! no copy: rows and columns of a tile's input that fall outside the image are left out. The last tile of a line may
-//! overlap the one before it, and computes the same again.
+//! Of an NHWC image, the 16 channels of a vector lie far apart from pixel to pixel, and often a multiple of a power of
+//! two: read again and again for every output line they would fight over a few sets of the first-level cache. So the
+//! input lines under a line of output are gathered into a strip first, each once, with zeros for the border.
+//!
+//! A tile is `T` neighbouring output pixels of a strip. For each kernel row it loads `kw` vectors of weights and
+//! `(T − 1)·stride + kw` of input, for `T · kw` multiplications: at 7×7 and T = 8, 21 loads for 56. The last tile of a
+//! line may overlap the one before it, and computes the same again.
 
-use std::hint::black_box;
 use std::ops::Range;
 
 use tiny_vlm_simd::{Isa, LANES, Level, Op};
@@ -92,8 +94,17 @@ struct Depthwise<'a, 'b> {
     out: OutMut<'b>,
 }
 
+/// Columns of input that a strip holds: with seven lines of them it stays in a first-level cache of 32 KiB.
+const COLUMNS: usize = 70;
 /// Pixels of a line whose sums are kept until they go through the epilogue together.
 const CHUNK: usize = 64;
+
+/// The input lines of 16 channels under a line of output: line `y` in row `y % K`.
+#[repr(align(64))]
+struct Strip<const K: usize>([[[f32; LANES]; COLUMNS]; K]);
+
+#[repr(align(64))]
+struct Taps<const K: usize>([[[f32; LANES]; K]; K]);
 
 #[repr(align(64))]
 struct Sums([f32; CHUNK * LANES]);
@@ -103,190 +114,238 @@ impl Op for Depthwise<'_, '_> {
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         match (self.input.conv.kernel, self.input.conv.stride[1]) {
-            ([3, 3], 1) => self.each::<I, 3, 1>(isa),
-            ([3, 3], 2) => self.each::<I, 3, 2>(isa),
-            ([5, 5], 1) => self.each::<I, 5, 1>(isa),
-            ([5, 5], 2) => self.each::<I, 5, 2>(isa),
-            ([7, 7], 1) => self.each::<I, 7, 1>(isa),
-            ([7, 7], 2) => self.each::<I, 7, 2>(isa),
-            _ => self.each::<I, 0, 0>(isa),
+            ([3, 3], 1) => self.strips::<I, 3, 1>(isa),
+            ([3, 3], 2) => self.strips::<I, 3, 2>(isa),
+            ([5, 5], 1) => self.strips::<I, 5, 1>(isa),
+            ([5, 5], 2) => self.strips::<I, 5, 2>(isa),
+            ([7, 7], 1) => self.strips::<I, 7, 1>(isa),
+            ([7, 7], 2) => self.strips::<I, 7, 2>(isa),
+            _ => self.pixels(isa),
         }
     }
 }
 
 impl Depthwise<'_, '_> {
-    /// `KW` and `S` are the kernel's width and stride, or 0 where they are of no frequent size.
+    /// A square kernel of side `K` that moves `S` columns at a time.
     #[inline(always)]
-    fn each<I: Isa, const KW: usize, const S: usize>(mut self, isa: I) {
+    fn strips<I: Isa, const K: usize, const S: usize>(mut self, isa: I) {
         let [h, w, c] = self.input.shape;
         let conv = self.input.conv;
-        let ow = self.lines.1;
-        let bias_only = Epilogue { bias: None, ..*self.epilogue }.is_nothing();
-        let rest = Epilogue { bias: None, ..*self.epilogue };
-        let stride = self.out.stride();
-        let to = self.out.pointer();
+        let (lines, ow) = self.lines.clone();
+        let mut strip = Strip([[[0.0; LANES]; COLUMNS]; K]);
+        let mut taps = Taps([[[0.0; LANES]; K]; K]);
         let mut sums = Sums([0.0; CHUNK * LANES]);
-        let sums = sums.0.as_mut_ptr();
-        for (i, oy) in self.lines.0.clone().enumerate() {
+        for channel in (0..c).step_by(LANES) {
+            let n = (c - channel).min(LANES);
+            let weights = self.weights.chunks_exact(c);
+            for (tap, weights) in taps.0.as_flattened_mut().iter_mut().zip(weights) {
+                isa.store_array(tap, isa.load_slice(&weights[channel..channel + n]));
+            }
+            let bias = self.bias(isa, channel, n);
+            for x in (0..ow).step_by((COLUMNS - K) / S + 1) {
+                let end = (x + (COLUMNS - K) / S + 1).min(ow);
+                // Where the strip begins in the image with its border, and which of its columns are no border.
+                let (left, columns) = (x * S, (end - 1 - x) * S + K);
+                let border = inside(left, conv.pad_columns[0], columns, w);
+                let mut gathered = 0;
+                for (i, oy) in lines.clone().enumerate() {
+                    let rows = inside(oy * conv.stride[0], conv.pad_rows[0], K, h);
+                    let top = (oy * conv.stride[0] + rows.start).saturating_sub(conv.pad_rows[0]);
+                    for y in gathered.max(top)..top + rows.len() {
+                        let first = (left + border.start).saturating_sub(conv.pad_columns[0]);
+                        let pixels = &self.input.image[((y * w + first) * c + channel).min(h * w * c)..];
+                        gather(isa, pixels, c, n, border.clone(), &mut strip.0[y % K][..columns]);
+                    }
+                    gathered = gathered.max(top + rows.len());
+                    let window = Window { strip: &strip, taps: &taps, top, rows };
+                    let (to, step) = self.place(i, x, channel, &mut sums);
+                    // SAFETY: these output pixels exist, and `to` has room for them, whole vectors of them where it is
+                    // the buffer.
+                    unsafe { window.line::<I, S>(isa, end - x, n, bias, to, step) };
+                    self.finish(isa, [i, oy], x..end, channel, n, &mut sums);
+                }
+            }
+        }
+    }
+
+    /// A kernel of any size, pixel by pixel.
+    #[inline(always)]
+    fn pixels<I: Isa>(mut self, isa: I) {
+        let [h, w, c] = self.input.shape;
+        let conv = self.input.conv;
+        let (lines, ow) = self.lines.clone();
+        let mut sums = Sums([0.0; CHUNK * LANES]);
+        for (i, oy) in lines.enumerate() {
             let rows = inside(oy * conv.stride[0], conv.pad_rows[0], conv.kernel[0], h);
             let top = (oy * conv.stride[0] + rows.start).saturating_sub(conv.pad_rows[0]);
             for channel in (0..c).step_by(LANES) {
                 let n = (c - channel).min(LANES);
-                let bias = match self.epilogue.bias {
-                    Some(bias) => isa.load_slice(&bias[channel..channel + n]),
-                    None => isa.splat(0.0),
-                };
-                let window = Window {
-                    image: self.input.image.as_ptr(),
-                    weights: self.weights.as_ptr(),
-                    c,
-                    w,
-                    pad: conv.pad_columns[0],
-                    top,
-                    rows: rows.clone(),
-                    channel,
-                    n,
-                };
+                let bias = self.bias(isa, channel, n);
                 for x in (0..ow).step_by(CHUNK) {
                     let end = (x + CHUNK).min(ow);
-                    // SAFETY: line and channels lie within the rectangle, which begins at the first line.
-                    let at = unsafe { to.add((i * ow + x) * stride + channel) };
-                    // Sums go straight to their place unless something is left to be done to them.
-                    let (keep, step) = if bias_only { (at, stride) } else { (sums, LANES) };
-                    // SAFETY: these output pixels exist; `keep` has room for them, whole vectors of them where it is
-                    // the buffer.
-                    unsafe {
-                        if KW == 0 {
-                            window.pixels(isa, &conv, x..end, bias, keep, step);
-                        } else {
-                            window.line::<I, KW, S>(isa, x..end, bias, keep, step);
+                    let (to, step) = self.place(i, x, channel, &mut sums);
+                    for (at, x) in (x..end).enumerate() {
+                        let start = x * conv.stride[1];
+                        let columns = inside(start, conv.pad_columns[0], conv.kernel[1], w);
+                        let left = (start + columns.start).saturating_sub(conv.pad_columns[0]);
+                        let mut acc = bias;
+                        for (y, ky) in rows.clone().enumerate() {
+                            for (j, kx) in columns.clone().enumerate() {
+                                let at = ((top + y) * w + left + j) * c + channel;
+                                let tap = (ky * conv.kernel[1] + kx) * c + channel;
+                                let v = isa.load_slice(&self.input.image[at..at + n]);
+                                acc = isa.fma(v, isa.load_slice(&self.weights[tap..tap + n]), acc);
+                            }
                         }
+                        // SAFETY: this output pixel exists, and `to` has room for it.
+                        unsafe { isa.store_first(to.add(at * step), n, acc) };
                     }
-                    if !bias_only {
-                        isa.call(Finish {
-                            from: sums,
-                            from_stride: LANES,
-                            to: at,
-                            to_stride: stride,
-                            row: oy * ow + x,
-                            column: channel,
-                            rows: end - x,
-                            columns: n,
-                            epilogue: &rest,
-                        });
-                    }
+                    self.finish(isa, [i, oy], x..end, channel, n, &mut sums);
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    fn bias<I: Isa>(&self, isa: I, channel: usize, n: usize) -> I::F32 {
+        match self.epilogue.bias {
+            Some(bias) => isa.load_slice(&bias[channel..channel + n]),
+            None => isa.splat(0.0),
+        }
+    }
+
+    /// What follows once the bias is in the sums.
+    #[inline(always)]
+    fn rest(&self) -> Epilogue<'_> {
+        Epilogue { bias: None, ..*self.epilogue }
+    }
+
+    /// Where the sums of a line's pixels from `x` on go, and the distance from one to the next: to their place unless
+    /// something is left to be done to them.
+    #[inline(always)]
+    fn place(&mut self, line: usize, x: usize, channel: usize, sums: &mut Sums) -> (*mut f32, usize) {
+        if self.rest().is_nothing() {
+            let stride = self.out.stride();
+            (self.out.pointer().wrapping_add((line * self.lines.1 + x) * stride + channel), stride)
+        } else {
+            (sums.0.as_mut_ptr(), LANES)
+        }
+    }
+
+    /// Takes the sums of some pixels of a line, the `line[0]`-th of these and the `line[1]`-th of the image, through what is
+    /// left.
+    #[inline(always)]
+    fn finish<I: Isa>(
+        &mut self,
+        isa: I,
+        line: [usize; 2],
+        pixels: Range<usize>,
+        channel: usize,
+        n: usize,
+        sums: &mut Sums,
+    ) {
+        let (stride, to) = (self.out.stride(), self.out.pointer());
+        let rest = self.rest();
+        if rest.is_nothing() {
+            return;
+        }
+        isa.call(Finish {
+            from: sums.0.as_mut_ptr(),
+            from_stride: LANES,
+            to: to.wrapping_add((line[0] * self.lines.1 + pixels.start) * stride + channel),
+            to_stride: stride,
+            row: line[1] * self.lines.1 + pixels.start,
+            column: channel,
+            rows: pixels.len(),
+            columns: n,
+            epilogue: &rest,
+        });
+    }
+}
+
+/// Copies `n` channels of neighbouring pixels, `c` values apart, to `inside`; the columns beside that are border.
+#[inline(always)]
+fn gather<I: Isa>(isa: I, pixels: &[f32], c: usize, n: usize, inside: Range<usize>, to: &mut [[f32; LANES]]) {
+    to[..inside.start].fill([0.0; LANES]);
+    to[inside.end..].fill([0.0; LANES]);
+    for (to, pixel) in to[inside].iter_mut().zip(pixels.chunks(c)) {
+        match pixel.first_chunk() {
+            Some(whole) if n == LANES => isa.store_array(to, isa.load_array(whole)),
+            _ => isa.store_array(to, isa.load_slice(&pixel[..n])),
         }
     }
 }
 
 /// What the tiles of one line and 16 channels share.
-struct Window {
-    image: *const f32,
-    weights: *const f32,
-    c: usize,
-    w: usize,
-    /// Columns of border to the left.
-    pad: usize,
-    /// The first input row that is read, and the kernel rows that are used.
+struct Window<'a, const K: usize> {
+    strip: &'a Strip<K>,
+    taps: &'a Taps<K>,
+    /// The first input line that is read, and the kernel rows that are used.
     top: usize,
     rows: Range<usize>,
-    channel: usize,
-    n: usize,
 }
 
-impl Window {
-    /// Some pixels of a line, in tiles.
+impl<const K: usize> Window<'_, K> {
+    /// The first pixels of the strip, in tiles.
     ///
     /// # Safety
-    /// The pixels must exist, and `to` must have room for `n` values of each, or a vector where that is more, every
-    /// `step`.
+    /// `to` must have room for `n` values of each pixel every `step`.
     #[inline(always)]
-    unsafe fn line<I: Isa, const KW: usize, const S: usize>(
+    unsafe fn line<I: Isa, const S: usize>(
         &self,
         isa: I,
-        pixels: Range<usize>,
+        pixels: usize,
+        n: usize,
         bias: I::F32,
         to: *mut f32,
         step: usize,
     ) {
-        let mut x = pixels.start;
-        while x < pixels.end {
-            let (left, all) = (pixels.end - x, pixels.len());
-            // Whether so many pixels from here on can be computed without a look at the borders.
-            let plain = |tile: usize| {
-                let windows = x * S..(x + tile - 1) * S + KW;
-                tile <= left
-                    && self.n == LANES
-                    && windows.start >= self.pad
-                    && windows.end - self.pad <= self.w
-            };
-            // A vector of a narrow instruction set takes several registers.
-            let most = I::TILE.accumulators;
-            let tile = match all {
+        // A vector of a narrow instruction set takes several registers.
+        let most = I::TILE.accumulators;
+        let mut x = 0;
+        while x < pixels {
+            let left = pixels - x;
+            let tile = match pixels {
                 8.. if most >= 12 && left > 4 => 8,
                 4.. => 4,
                 _ => 1,
             };
-            let first = x.min(pixels.end - tile);
-            // SAFETY: all pixels of the tile are among those that the caller promises; where no borders are looked at,
-            // its windows lie within the image and it has all channels.
+            let first = x.min(pixels - tile);
+            // SAFETY: all pixels of the tile are among those that the caller promises room for.
             unsafe {
-                let to = to.add((first - pixels.start) * step);
-                match (tile, plain(tile)) {
-                    (8, true) => self.tile::<I, KW, S, 8, true>(isa, first, bias, to, step),
-                    (8, false) => self.tile::<I, KW, S, 8, false>(isa, first, bias, to, step),
-                    (4, true) => self.tile::<I, KW, S, 4, true>(isa, first, bias, to, step),
-                    (4, false) => self.tile::<I, KW, S, 4, false>(isa, first, bias, to, step),
-                    _ => self.tile::<I, KW, S, 1, false>(isa, first, bias, to, step),
+                let to = to.add(first * step);
+                match tile {
+                    8 => self.tile::<I, S, 8>(isa, first, n, bias, to, step),
+                    4 => self.tile::<I, S, 4>(isa, first, n, bias, to, step),
+                    _ => self.tile::<I, S, 1>(isa, first, n, bias, to, step),
                 }
             }
             x = first + tile;
         }
     }
 
-    /// `T` pixels from `x` on; where `PLAIN`, all 16 channels of them, and windows that lie within the image.
+    /// `T` pixels from `x` on.
     ///
     /// # Safety
-    /// As [`line`](Window::line), and what `PLAIN` says must be so.
+    /// `to` must have room for `n` values of each pixel every `step`.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "a register tile is indexed by pixel and tap")]
-    unsafe fn tile<I: Isa, const KW: usize, const S: usize, const T: usize, const PLAIN: bool>(
+    unsafe fn tile<I: Isa, const S: usize, const T: usize>(
         &self,
         isa: I,
         x: usize,
+        n: usize,
         bias: I::F32,
         to: *mut f32,
         step: usize,
     ) {
         let mut acc = [bias; T];
-        // The tile's columns of input that lie in the image.
-        let columns = inside(x * S, self.pad, (T - 1) * S + KW, self.w);
-        let left = (x * S) as isize - self.pad as isize;
         for (i, ky) in self.rows.clone().enumerate() {
-            let line = (self.top + i) * self.w;
-            let row =
-                self.image.wrapping_offset((line as isize + left) * self.c as isize + self.channel as isize);
-            // Hidden from the compiler, which would otherwise keep a pointer for every column and move them all along.
-            let row = black_box(row);
-            let taps = black_box(self.weights.wrapping_add(ky * KW * self.c + self.channel));
-            // SAFETY: rows and taps of the kernel exist, and only columns within the image are read, the last channels
-            // with as many lanes as there are.
-            unsafe {
-                let mut w = [bias; KW];
-                for kx in 0..KW {
-                    w[kx] = self.load::<I, PLAIN>(isa, taps.add(kx * self.c));
-                }
-                for j in 0..(T - 1) * S + KW {
-                    if PLAIN || columns.contains(&j) {
-                        let v = self.load::<I, PLAIN>(isa, row.wrapping_add(j * self.c));
-                        for t in 0..T {
-                            if j >= t * S && j - t * S < KW {
-                                acc[t] = isa.fma(v, w[j - t * S], acc[t]);
-                            }
-                        }
-                    }
+            let columns = &self.strip.0[(self.top + i) % K][x * S..][..(T - 1) * S + K];
+            for kx in 0..K {
+                let w = isa.load_array(&self.taps.0[ky][kx]);
+                for t in 0..T {
+                    acc[t] = isa.fma(isa.load_array(&columns[t * S + kx]), w, acc[t]);
                 }
             }
         }
@@ -294,52 +353,9 @@ impl Window {
             // SAFETY: the caller promises room for these values.
             unsafe {
                 let to = to.add(t * step);
-                if PLAIN { isa.store(to, acc[t]) } else { isa.store_first(to, self.n, acc[t]) }
+                if n == LANES { isa.store(to, acc[t]) } else { isa.store_first(to, n, acc[t]) }
             }
         }
-    }
-
-    /// Some pixels of a line, one by one, with a kernel of any width.
-    ///
-    /// # Safety
-    /// As [`line`](Window::line).
-    #[inline(always)]
-    unsafe fn pixels<I: Isa>(
-        &self,
-        isa: I,
-        conv: &ConvShape,
-        pixels: Range<usize>,
-        bias: I::F32,
-        to: *mut f32,
-        step: usize,
-    ) {
-        for (at, x) in pixels.enumerate() {
-            let start = x * conv.stride[1];
-            let columns = inside(start, self.pad, conv.kernel[1], self.w);
-            let left = (start + columns.start).saturating_sub(self.pad);
-            let mut acc = bias;
-            for (i, ky) in self.rows.clone().enumerate() {
-                for (j, kx) in columns.clone().enumerate() {
-                    // SAFETY: these rows and columns of the image and these taps exist.
-                    unsafe {
-                        let at = ((self.top + i) * self.w + left + j) * self.c + self.channel;
-                        let v = self.load::<I, false>(isa, self.image.add(at));
-                        let tap = (ky * conv.kernel[1] + kx) * self.c + self.channel;
-                        acc = isa.fma(v, self.load::<I, false>(isa, self.weights.add(tap)), acc);
-                    }
-                }
-            }
-            // SAFETY: the caller promises room.
-            unsafe { isa.store_first(to.add(at * step), self.n, acc) };
-        }
-    }
-
-    /// # Safety
-    /// `n` values must be readable, and 16 of them where `WHOLE`.
-    #[inline(always)]
-    unsafe fn load<I: Isa, const WHOLE: bool>(&self, isa: I, from: *const f32) -> I::F32 {
-        // SAFETY: the caller's promise.
-        unsafe { if WHOLE { isa.load(from) } else { isa.load_first(from, self.n) } }
     }
 }
 
