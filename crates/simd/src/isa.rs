@@ -84,6 +84,25 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// `dst` must be valid for writing `n` values.
     unsafe fn store_first(self, dst: *mut f32, n: usize, x: Self::F32);
 
+    /// Writes 16 columns of 16 values as rows, bit for bit. Strides are from one row to the next.
+    ///
+    /// # Safety
+    /// `src` must be valid for reading 16 rows of 16 values and `dst` for writing them, without overlap; neither needs
+    /// alignment.
+    #[inline(always)]
+    unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
+        let (src, dst) = (src.cast::<u32>(), dst.cast::<u32>());
+        for i in 0..LANES {
+            for j in 0..LANES {
+                // SAFETY: the caller promises these values and room for them.
+                unsafe {
+                    let value = src.add(j * src_stride + i).read_unaligned();
+                    dst.add(i * dst_stride + j).write_unaligned(value);
+                }
+            }
+        }
+    }
+
     /// `a + b`
     fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a - b`

@@ -92,6 +92,36 @@ impl Op for Halves {
     }
 }
 
+struct Transpose<'a>(&'a [f32]);
+
+impl Op for Transpose<'_> {
+    type Output = Vec<f32>;
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) -> Vec<f32> {
+        assert_eq!(self.0.len(), LANES * 19);
+        let mut out = vec![9.0; LANES * 17];
+        // SAFETY: both have 16 rows, of 19 and 17 values.
+        unsafe { isa.transpose(self.0.as_ptr(), 19, out.as_mut_ptr(), 17) };
+        out
+    }
+}
+
+#[test]
+fn columns_become_rows_bit_for_bit() {
+    // Signalling NaNs and subnormals are words like any other.
+    let word = |at: usize| 0x7f80_0001_u32.wrapping_mul(at as u32 | 1).rotate_left(at as u32);
+    let src: Vec<f32> = (0..LANES * 19).map(|at| f32::from_bits(word(at))).collect();
+    for level in Level::available() {
+        let out = level.run(Transpose(&src));
+        for (i, row) in out.chunks(17).enumerate() {
+            for (j, got) in row[..LANES].iter().enumerate() {
+                assert_eq!(got.to_bits(), word(j * 19 + i), "{level} at {i}, {j}");
+            }
+            assert_eq!(row[LANES], 9.0, "{level} wrote beyond row {i}");
+        }
+    }
+}
+
 struct Narrow([f32; LANES]);
 
 impl Op for Narrow {

@@ -101,6 +101,43 @@ impl<const DOT: u8> Isa for Avx512<DOT> {
     }
 
     #[inline(always)]
+    unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
+        // Loops: closures would be functions without the instruction set.
+        // SAFETY: the caller promises 16 rows of 16 values to read and to write.
+        unsafe {
+            // Columns 4l + c of rows 4q .. 4q + 4 lie in quarter l of the vector c.
+            let mut fours = [[_mm512_setzero_ps(); 4]; 4];
+            for (q, fours) in fours.iter_mut().enumerate() {
+                let a = _mm512_loadu_ps(src.add(4 * q * src_stride));
+                let b = _mm512_loadu_ps(src.add((4 * q + 1) * src_stride));
+                let c = _mm512_loadu_ps(src.add((4 * q + 2) * src_stride));
+                let d = _mm512_loadu_ps(src.add((4 * q + 3) * src_stride));
+                let ab = [_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)];
+                let cd = [_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d)];
+                for half in 0..2 {
+                    let (ab, cd) = (_mm512_castps_pd(ab[half]), _mm512_castps_pd(cd[half]));
+                    fours[2 * half] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                    fours[2 * half + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+                }
+            }
+            let [first, second, third, fourth] = fours;
+            for (c, (((x, y), z), w)) in first.into_iter().zip(second).zip(third).zip(fourth).enumerate() {
+                let even = [_mm512_shuffle_f32x4::<0x88>(x, y), _mm512_shuffle_f32x4::<0x88>(z, w)];
+                let odd = [_mm512_shuffle_f32x4::<0xdd>(x, y), _mm512_shuffle_f32x4::<0xdd>(z, w)];
+                let columns = [
+                    _mm512_shuffle_f32x4::<0x88>(even[0], even[1]),
+                    _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]),
+                    _mm512_shuffle_f32x4::<0xdd>(even[0], even[1]),
+                    _mm512_shuffle_f32x4::<0xdd>(odd[0], odd[1]),
+                ];
+                for (l, column) in columns.into_iter().enumerate() {
+                    _mm512_storeu_ps(dst.add((4 * l + c) * dst_stride), column);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
         vector!(_mm512_add_ps(a, b))
     }
