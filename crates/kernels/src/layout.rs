@@ -13,7 +13,10 @@
 //! | `s4-n16k8-g32`, `-g64` | s4 | `[N/16][K/8][16][4][2]` | four, in 32 bytes |
 //! | `s2-n16k16-g32`, `-g64` | s2 | `[N/16][K/16][16][4][4]` | four, in 16 bytes |
 //!
-//! The last two are of [`Grouped`](crate::Grouped), which adds scales. Their bytes are those of `s8-n16k4` laid over
+//! | `f32-n16-b16` | f32 | blocks of `[16][16]` | one |
+//! | `s8-n16k4-b16` | s8 | blocks of `[4][16][4]` | four |
+//!
+//! The last two keep some blocks only: see [`Sparse`](crate::Sparse). Those of four and two bits are of [`Grouped`](crate::Grouped), which adds scales. Their bytes are those of `s8-n16k4` laid over
 //! one another: a byte's first bits belong to the first of two (or four) steps, its last bits to the last.
 //!
 //! N and K are padded with zeros. All of them serve matrix-vector and matrix-matrix products alike, at every
@@ -40,6 +43,10 @@ pub enum Layout {
     S4(Group),
     /// s2 in `[N/16][K/16][16][4][4]`, a scale for each group.
     S2(Group),
+    /// f32 in the blocks that are kept, `[16][16]` each.
+    F32Sparse,
+    /// s8 in the blocks that are kept, `[4][16][4]` each.
+    S8Sparse,
 }
 
 /// How many neighbours along K share a scale.
@@ -62,7 +69,7 @@ impl Group {
 }
 
 impl Layout {
-    const ALL: [Layout; 8] = [
+    const ALL: [Layout; 10] = [
         Layout::F32,
         Layout::Bf16,
         Layout::F16,
@@ -71,6 +78,8 @@ impl Layout {
         Layout::S4(Group::Of64),
         Layout::S2(Group::Of32),
         Layout::S2(Group::Of64),
+        Layout::F32Sparse,
+        Layout::S8Sparse,
     ];
 
     /// The name that a file of packed weights carries.
@@ -84,6 +93,8 @@ impl Layout {
             Layout::S4(Group::Of64) => "s4-n16k8-g64",
             Layout::S2(Group::Of32) => "s2-n16k16-g32",
             Layout::S2(Group::Of64) => "s2-n16k16-g64",
+            Layout::F32Sparse => "f32-n16-b16",
+            Layout::S8Sparse => "s8-n16k4-b16",
         }
     }
 
@@ -95,9 +106,9 @@ impl Layout {
     /// Values of K that stay together: those of a step, or those that share a scale. K is padded to a multiple.
     pub fn group(self) -> usize {
         match self {
-            Layout::F32 | Layout::F16 => 1,
+            Layout::F32 | Layout::F16 | Layout::F32Sparse => 1,
             Layout::Bf16 => 2,
-            Layout::S8 => 4,
+            Layout::S8 | Layout::S8Sparse => 4,
             Layout::S4(group) | Layout::S2(group) => group.size(),
         }
     }
@@ -111,16 +122,28 @@ impl Layout {
         }
     }
 
+    /// Whether only some blocks are kept.
+    pub fn is_sparse(self) -> bool {
+        matches!(self, Layout::F32Sparse | Layout::S8Sparse)
+    }
+
     /// Elements of the packed form of an N×K matrix (bytes, where several share one), or nothing where that
-    /// overflows.
+    /// overflows or the weights decide: a sparse layout has as many as its [`Pattern`](crate::Pattern) says.
     pub fn len(self, n: usize, k: usize) -> Option<usize> {
+        if self.is_sparse() {
+            return None;
+        }
         let k = k.checked_next_multiple_of(self.group())? / self.planes();
         n.checked_next_multiple_of(PANEL)?.checked_mul(k)
     }
 
     /// Where an element of the matrix (or the byte that holds it) lies in the packed form.
+    ///
+    /// # Panics
+    /// If the layout is sparse: it may not be there.
     #[inline]
     pub fn position(self, k: usize, row: usize, column: usize) -> usize {
+        assert!(!self.is_sparse(), "{} gives elements no places of their own", self.id());
         let (width, planes) = match self {
             Layout::S4(_) | Layout::S2(_) => (4, self.planes()),
             _ => (self.group(), 1),
@@ -309,5 +332,6 @@ mod tests {
         assert_eq!(Layout::from_id("s4"), None);
         assert_eq!(Layout::S4(Group::Of32).len(17, 33), Some(32 * 32));
         assert_eq!(Layout::F32.len(usize::MAX, 2), None);
+        assert_eq!(Layout::S8Sparse.len(16, 16), None);
     }
 }

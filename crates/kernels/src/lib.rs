@@ -6,6 +6,9 @@
 //!
 //! - [`gemm_f32`], [`gemm_bf16`], [`gemm_f16`], [`gemm_s8`] and, for weights of four and two bits, [`gemm_grouped`]:
 //!   activations by packed weights ([`Layout`]), for one row or many, with an [`Epilogue`] of bias, activation, gate, layer scale and residual.
+//! - [`gemm_f32_sparse`] and [`gemm_s8_sparse`]: the same without the 16×16 blocks of weights that are zero ([`Sparse`]);
+//!   for more than a few rows of activations, which then come in [`Panels`], there are [`gemm_f32_sparse_panels`] and
+//!   [`gemm_s8_sparse_panels`].
 //! - [`ConvShape`] and strips: dense convolution in NHWC, as the same products over windows in place.
 //! - [`depthwise`] convolution and [`pool`]ing; [`softmax`], [`norm`], [`rotate`], [`attend`], activations.
 //!
@@ -41,6 +44,7 @@ mod layout;
 mod lhs;
 mod math;
 mod output;
+mod panels;
 mod product;
 mod quantize;
 #[cfg(test)]
@@ -48,6 +52,7 @@ mod quantize;
 mod random;
 mod rotary;
 mod rows;
+mod sparse;
 #[cfg(test)]
 mod testing;
 
@@ -60,10 +65,13 @@ pub use grouped::{Grouped, pack_codes};
 pub use layout::{Element, Group, Layout, PANEL, Packed, pack, pack_transposed};
 pub use lhs::Lhs;
 pub use output::OutMut;
+pub use panels::{Panels, pack_rows};
 pub use product::{
-    Quantized, bf16_kernel, f16_kernel, f32_kernel, gemm_bf16, gemm_f16, gemm_f32, gemm_grouped, gemm_s8,
-    grouped_kernel, s8_kernel,
+    Quantized, bf16_kernel, f16_kernel, f32_kernel, gemm_bf16, gemm_f16, gemm_f32, gemm_f32_sparse,
+    gemm_f32_sparse_panels, gemm_grouped, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, grouped_kernel,
+    s8_kernel, sparse_f32_kernel, sparse_s8_kernel,
 };
 pub use quantize::{quantize_rows, quantized_stride};
 pub use rotary::{Pairing, rotary_angles, rotate};
 pub use rows::{Norm, NormKind, norm, softmax};
+pub use sparse::{BLOCK, Pattern, Sparse, pack_blocks};

@@ -5,6 +5,7 @@ use tiny_vlm_simd::{Bf16Op, DotBf16, Level, Tile};
 
 use super::f32::check_shapes;
 use super::sweep::sweep;
+use super::walk::Dense;
 use super::{Block, Product, Steps};
 use crate::epilogue::Epilogue;
 use crate::layout::Packed;
@@ -17,11 +18,8 @@ struct Bf16;
 impl<I: DotBf16> Product<I> for Bf16 {
     const STEP: usize = 64;
     const RESUMES: bool = true;
+    const TILE: Tile = I::BF16_TILE;
 
-    #[inline(always)]
-    fn tile() -> Tile {
-        I::BF16_TILE
-    }
     #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
         isa.call_bf16(Call::<MR, NV>(self, block));
@@ -72,7 +70,7 @@ impl<const MR: usize, const NV: usize> Bf16Op for Call<'_, MR, NV> {
     #[inline(always)]
     fn eval<I: DotBf16>(self, isa: I) {
         // SAFETY: made by `Product::call`, whose caller promises the same.
-        unsafe { self.1.run::<I, Bf16, MR, NV>(isa, self.0) }
+        unsafe { self.1.run::<I, Bf16, Dense, MR, NV>(isa, self.0, Dense) }
     }
 }
 

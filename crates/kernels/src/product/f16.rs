@@ -5,6 +5,7 @@ use tiny_vlm_simd::{Isa, Level, Op, Tile};
 
 use super::f32::check_shapes;
 use super::sweep::sweep;
+use super::walk::Dense;
 use super::{Block, Product, Steps};
 use crate::epilogue::Epilogue;
 use crate::layout::Packed;
@@ -17,12 +18,10 @@ struct F16;
 impl<I: Isa> Product<I> for F16 {
     const STEP: usize = 32;
     const RESUMES: bool = true;
+    /// Half the rows: the format saves memory, and larger tiles would only make the library larger.
+    const TILE: Tile =
+        Tile { rows: I::TILE.rows.div_ceil(2), accumulators: I::TILE.accumulators.div_ceil(2) };
 
-    #[inline(always)]
-    fn tile() -> Tile {
-        // Half the rows: the format saves memory, and larger tiles would only make the library larger.
-        Tile { rows: I::TILE.rows.div_ceil(2), accumulators: I::TILE.accumulators.div_ceil(2) }
-    }
     #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
         isa.call(Call::<MR, NV>(self, block));
@@ -73,7 +72,7 @@ impl<const MR: usize, const NV: usize> Op for Call<'_, MR, NV> {
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         // SAFETY: made by `Product::call`, whose caller promises the same.
-        unsafe { self.1.run::<I, F16, MR, NV>(isa, self.0) }
+        unsafe { self.1.run::<I, F16, Dense, MR, NV>(isa, self.0, Dense) }
     }
 }
 
@@ -101,7 +100,7 @@ pub fn f16_kernel(level: Level) -> String {
         type Output = String;
         #[inline(always)]
         fn eval<I: Isa>(self, _: I) -> String {
-            let tile = <F16 as Product<I>>::tile();
+            let tile = <F16 as Product<I>>::TILE;
             format!("{}-f32f16f32-{}x{}", I::NAME, tile.rows, tile.accumulators / tile.rows * 16)
         }
     }

@@ -38,11 +38,8 @@ struct Codes<'a, const PLANES: usize> {
 impl<const PLANES: usize, I: Dot4> Product<I> for Codes<'_, PLANES> {
     const STEP: usize = 64 / PLANES;
     const RESUMES: bool = false;
+    const TILE: Tile = tile::<I>();
 
-    #[inline(always)]
-    fn tile() -> Tile {
-        tile::<I>()
-    }
     #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
         isa.call_dot(Call::<PLANES, MR, NV>(self, block));
@@ -50,8 +47,7 @@ impl<const PLANES: usize, I: Dot4> Product<I> for Codes<'_, PLANES> {
 }
 
 /// Half of the tile for bytes, where that is large: sums in integers and in floats share the registers.
-#[inline(always)]
-fn tile<I: Dot4>() -> Tile {
+const fn tile<I: Dot4>() -> Tile {
     let tile = I::DOT_TILE;
     if tile.accumulators < 24 {
         tile

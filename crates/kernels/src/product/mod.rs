@@ -3,8 +3,8 @@
 //! A tile is `MR` rows of activations by `NV` panels of 16 channels. Each step along K loads `NV` vectors of 64
 //! bytes of weights, broadcasts one 4-byte word of each row (an f32, two bf16, four u8) and feeds `MR · NV`
 //! accumulators, which stay in registers from the first value of K to the last (Goto and van de Geijn,
-//! "Anatomy of high-performance matrix multiplication", 2008). [`Steps`] says what one step does; weights whose
-//! scales change along K have a tile of their own.
+//! "Anatomy of high-performance matrix multiplication", 2008). [`Steps`] says what one step does and [`Walk`]
+//! which steps there are; weights whose scales change along K have a tile of their own.
 //!
 //! Every output is summed along K in order, by itself. So it does not depend on the tile it fell into, on how
 //! many rows were computed with it or on the number of threads; and, but for WebAssembly and for the portable level on
@@ -16,16 +16,18 @@ mod f32;
 mod grouped;
 mod s8;
 mod sweep;
+mod walk;
 
 pub use bf16::{bf16_kernel, gemm_bf16};
 pub use f16::{f16_kernel, gemm_f16};
-pub use f32::{f32_kernel, gemm_f32};
+pub use f32::{f32_kernel, gemm_f32, gemm_f32_sparse, gemm_f32_sparse_panels, sparse_f32_kernel};
 pub use grouped::{gemm_grouped, grouped_kernel};
-pub use s8::{Quantized, gemm_s8, s8_kernel};
+pub use s8::{Quantized, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, s8_kernel, sparse_s8_kernel};
 
 use std::mem::MaybeUninit;
 
 use tiny_vlm_simd::{Isa, LANES, Tile};
+use walk::Walk;
 
 /// The most rows of any tile.
 pub(crate) const MOST_ROWS: usize = 12;
@@ -40,7 +42,8 @@ pub(crate) trait Product<I: Isa>: Copy {
     const RESUMES: bool;
 
     /// The register tile.
-    fn tile() -> Tile;
+    const TILE: Tile;
+
     /// Runs a tile in a function of its own.
     ///
     /// # Safety
@@ -49,7 +52,7 @@ pub(crate) trait Product<I: Isa>: Copy {
 }
 
 /// What one step of a product does, where all steps are alike. `B` is a vector of weights, or one word of activations
-/// in every lane.
+/// in every lane; where [`Walk::TURNED`], a vector of activations, or one word of weights.
 pub(crate) trait Steps<I: Isa>: Product<I> {
     type Acc: Copy;
     type B: Copy;
@@ -133,10 +136,11 @@ impl Block {
     /// for `MR` rows of `16·(NV − 1) + last` values; rows and channels must exist in the product's tables.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "a register tile is indexed by row and vector")]
-    pub(crate) unsafe fn run<I: Isa, P: Steps<I>, const MR: usize, const NV: usize>(
+    pub(crate) unsafe fn run<I: Isa, P: Steps<I>, W: Walk, const MR: usize, const NV: usize>(
         &self,
         isa: I,
         product: P,
+        walk: W,
     ) {
         let width = |j: usize| if j + 1 == NV { self.last } else { LANES };
         let mut acc = [[product.zero(isa); NV]; MR];
@@ -151,31 +155,8 @@ impl Block {
                 }
             }
         }
-        let mut weights = self.weights;
-        for run in 0..self.runs {
-            let mut rows = [std::ptr::null::<u32>(); MR];
-            for i in 0..MR {
-                // SAFETY: the caller promises this run of the row.
-                rows[i] = unsafe { self.rows[i].add(run * self.run_step).cast() };
-            }
-            for k in 0..self.run_len {
-                // SAFETY: the caller promises `run_len` words of each row's run, at any alignment, and a step of
-                // each panel for every word.
-                unsafe {
-                    let mut w = [product.weights(isa, weights); NV];
-                    for j in 1..NV {
-                        w[j] = product.weights(isa, weights.add(j * self.panel));
-                    }
-                    for i in 0..MR {
-                        let a = product.spread(isa, rows[i].add(k).read_unaligned());
-                        for j in 0..NV {
-                            acc[i][j] = product.step(isa, acc[i][j], a, w[j]);
-                        }
-                    }
-                    weights = weights.add(P::STEP);
-                }
-            }
-        }
+        // SAFETY: the caller's promise.
+        let acc = unsafe { walk.sum(isa, product, self, acc) };
         let mut raw = Raw::<MR, NV>::new();
         for i in 0..MR {
             for j in 0..NV {

@@ -9,16 +9,21 @@
 //! where the first sum is exact in 32 bits for K up to 66 000 and the last, one number a channel, is part of the
 //! packed weights. For the same bytes every level gives the same bits.
 
+use std::marker::PhantomData;
+
 use tiny_vlm_simd::{Dot4, DotOp, Level, Tile};
 use tiny_vlm_tensor::View;
 
 use super::f32::check_shapes;
-use super::sweep::sweep;
+use super::sweep::{sweep, sweep_panels};
+use super::walk::{Across, Dense, Kept, Walk, at_most, tile_name};
 use super::{Block, Product, Steps};
 use crate::epilogue::Epilogue;
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
 use crate::output::OutMut;
+use crate::panels::Panels;
+use crate::sparse::{BLOCK, Sparse};
 
 /// Quantized activations: what each row's bytes stand for.
 #[derive(Clone, Copy, Debug)]
@@ -30,30 +35,28 @@ pub struct Quantized<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct S8<'a> {
+struct S8<'a, W> {
+    walk: W,
     params: View<'a, f32, 2>,
     scales: &'a [f32],
     sums: &'a [f32],
 }
 
-impl<I: Dot4> Product<I> for S8<'_> {
+impl<I: Dot4, W: Walk> Product<I> for S8<'_, W> {
     const STEP: usize = 64;
     const RESUMES: bool = false;
+    const TILE: Tile = at_most::<W>(I::DOT_TILE);
 
     #[inline(always)]
-    fn tile() -> Tile {
-        I::DOT_TILE
-    }
-    #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
-        isa.call_dot(Call::<MR, NV>(self, block));
+        isa.call_dot(Call::<W, MR, NV>(self, block));
     }
 }
 
-impl<I: Dot4> Steps<I> for S8<'_> {
+impl<I: Dot4, W: Walk> Steps<I> for S8<'_, W> {
     type Acc = I::I32;
     type B = I::I32;
-    const CONVERTS: bool = true;
+    const CONVERTS: bool = !W::TURNED;
 
     #[inline(always)]
     fn zero(self, isa: I) -> I::I32 {
@@ -66,15 +69,17 @@ impl<I: Dot4> Steps<I> for S8<'_> {
     #[inline(always)]
     unsafe fn weights(self, isa: I, from: *const u8) -> I::I32 {
         // SAFETY: the caller's promise.
-        unsafe { isa.load_i32(from.cast()) }
+        let vector = unsafe { isa.load_i32(from.cast()) };
+        if W::TURNED { isa.activations(vector) } else { vector }
     }
     #[inline(always)]
     fn spread(self, isa: I, word: u32) -> I::I32 {
-        isa.activations(isa.splat_i32(word as i32))
+        let word = isa.splat_i32(word as i32);
+        if W::TURNED { word } else { isa.activations(word) }
     }
     #[inline(always)]
-    fn step(self, isa: I, acc: I::I32, a: I::I32, w: I::I32) -> I::I32 {
-        isa.dot4(acc, a, w)
+    fn step(self, isa: I, acc: I::I32, word: I::I32, vector: I::I32) -> I::I32 {
+        if W::TURNED { isa.dot4(acc, vector, word) } else { isa.dot4(acc, word, vector) }
     }
     #[inline(always)]
     fn raw(self, isa: I, acc: I::I32) -> I::F32 {
@@ -100,47 +105,56 @@ impl<I: Dot4> Steps<I> for S8<'_> {
     }
 }
 
-struct Call<'a, const MR: usize, const NV: usize>(S8<'a>, &'a Block);
+struct Call<'a, W, const MR: usize, const NV: usize>(S8<'a, W>, &'a Block);
 
-impl<const MR: usize, const NV: usize> DotOp for Call<'_, MR, NV> {
+impl<W: Walk, const MR: usize, const NV: usize> DotOp for Call<'_, W, MR, NV> {
     type Output = ();
     #[inline(always)]
     fn eval<I: Dot4>(self, isa: I) {
         // SAFETY: made by `Product::call`, whose caller promises the same.
-        unsafe { self.1.run::<I, S8<'_>, MR, NV>(isa, self.0) }
+        unsafe { self.1.run::<I, S8<'_, W>, W, MR, NV>(isa, self.0, self.0.walk) }
     }
 }
 
-struct Gemm<'a, 'b> {
+struct Gemm<'a, 'b, W> {
     lhs: Words,
-    product: S8<'b>,
-    weights: Packed<'a, i8>,
+    product: S8<'b, W>,
+    weights: &'a [i8],
+    /// Steps of a panel, where all have as many.
+    steps: usize,
     epilogue: &'b Epilogue<'a>,
     out: OutMut<'b>,
 }
 
-impl DotOp for Gemm<'_, '_> {
+impl<W: Walk> DotOp for Gemm<'_, '_, W> {
     type Output = ();
     #[inline(always)]
     fn eval<I: Dot4>(self, isa: I) {
-        let (w, steps) = (self.weights.data().as_ptr().cast(), self.weights.steps());
-        // SAFETY: `gemm_s8` checked rows, columns, K and the tables against one another.
-        unsafe { sweep(isa, self.product, &self.lhs, w, steps, self.epilogue, self.out) }
+        let weights = self.weights.as_ptr().cast();
+        // SAFETY: who made it checked rows, columns, K and the tables against one another.
+        unsafe { sweep(isa, self.product, &self.lhs, weights, self.steps, self.epilogue, self.out) }
     }
 }
 
 /// The name of the kernel that a level takes.
 pub fn s8_kernel(level: Level) -> String {
-    struct Name;
-    impl DotOp for Name {
-        type Output = String;
-        #[inline(always)]
-        fn eval<I: Dot4>(self, _: I) -> String {
-            let (tile, bits) = (I::DOT_TILE, if I::ACTIVATION_MAX == 255 { 8 } else { 7 });
-            format!("{}-u{bits}s8f32-{}x{}", I::DOT_NAME, tile.rows, tile.accumulators / tile.rows * 16)
-        }
+    level.run_dot(Name::<Dense>(PhantomData))
+}
+
+/// The name of the kernel that a level takes for sparse weights.
+pub fn sparse_s8_kernel(level: Level) -> String {
+    level.run_dot(Name::<Across<'_, { BLOCK / 4 }>>(PhantomData))
+}
+
+struct Name<W>(PhantomData<W>);
+
+impl<W: Walk> DotOp for Name<W> {
+    type Output = String;
+    #[inline(always)]
+    fn eval<I: Dot4>(self, _: I) -> String {
+        let bits = if I::ACTIVATION_MAX == 255 { 8 } else { 7 };
+        format!("{}-u{bits}s8f32-{}", I::DOT_NAME, tile_name::<W>(I::DOT_TILE))
     }
-    level.run_dot(Name)
 }
 
 /// Computes a rectangle of `epilogue(lhs · weightsᵀ)` in integers.
@@ -158,18 +172,92 @@ pub fn gemm_s8<'a>(
     epilogue: &Epilogue<'a>,
     out: OutMut<'_>,
 ) {
-    let (n, k) = (weights.n(), weights.k());
-    check_shapes(x.lhs.rows(), x.lhs.columns(), n, k.next_multiple_of(4), &out);
-    let rows = x.lhs.rows();
-    assert!(
-        x.params.shape()[0] >= rows && x.params.shape()[1] == 2,
-        "scale and zero for each of {rows} rows"
-    );
+    let k = weights.k().next_multiple_of(4);
+    check_shapes(x.lhs.rows(), x.lhs.columns(), weights.n(), k, &out);
+    let product = product(Dense, [x.lhs.rows(), weights.n()], x.params, scales, sums);
+    let (lhs, steps) = (x.lhs.words(), weights.steps());
+    level.run_dot(Gemm { lhs, product, weights: weights.data(), steps, epilogue, out });
+}
+
+/// As [`gemm_s8`], without the blocks that are left out.
+///
+/// # Panics
+/// If the shapes do not fit one another, the activations are of several runs, or the rectangle does not begin with a
+/// panel.
+pub fn gemm_s8_sparse<'a>(
+    level: Level,
+    x: &Quantized<'_>,
+    weights: Sparse<'a, i8>,
+    scales: &[f32],
+    sums: &[f32],
+    epilogue: &Epilogue<'a>,
+    out: OutMut<'_>,
+) {
+    let pattern = weights.pattern();
+    let walk = Kept::<{ BLOCK / 4 }>(pattern);
+    let k = pattern.k().next_multiple_of(4);
+    check_shapes(x.lhs.rows(), x.lhs.columns(), pattern.n(), k, &out);
+    let product = product(walk, [x.lhs.rows(), pattern.n()], x.params, scales, sums);
+    let lhs = x.lhs.words();
+    assert!(lhs.runs == 1, "sparse weights by activations of {} runs", lhs.runs);
+    level.run_dot(Gemm { lhs, product, weights: weights.blocks(), steps: 0, epilogue, out });
+}
+
+/// As [`gemm_s8_sparse`], for rows in panels, four bytes a word: the same bits, faster where they are more than a few.
+///
+/// # Panics
+/// If the shapes do not fit one another, or the rectangle does not begin with a panel of either side.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "those of `gemm_s8_sparse`, with the rows apart from their parameters"
+)]
+pub fn gemm_s8_sparse_panels<'a>(
+    level: Level,
+    x: Panels<'_>,
+    params: View<'_, f32, 2>,
+    weights: Sparse<'a, i8>,
+    scales: &[f32],
+    sums: &[f32],
+    epilogue: &Epilogue<'a>,
+    out: OutMut<'_>,
+) {
+    let pattern = weights.pattern();
+    check_shapes(x.rows(), x.columns(), pattern.n(), pattern.k().div_ceil(4), &out);
+    let walk = Across::<{ BLOCK / 4 }> { pattern, blocks: weights.blocks().as_ptr().cast() };
+    let product = product(walk, [x.rows(), pattern.n()], params, scales, sums);
+    level.run_dot(GemmPanels { x, product, epilogue, out });
+}
+
+struct GemmPanels<'a, 'b> {
+    x: Panels<'b>,
+    product: S8<'b, Across<'a, { BLOCK / 4 }>>,
+    epilogue: &'b Epilogue<'a>,
+    out: OutMut<'b>,
+}
+
+impl DotOp for GemmPanels<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Dot4>(self, isa: I) {
+        let weight_bytes = self.product.walk.panel_bytes();
+        // SAFETY: who made it checked rows, columns, K and the tables against one another.
+        unsafe { sweep_panels(isa, self.product, self.x, weight_bytes, self.epilogue, self.out) }
+    }
+}
+
+/// Checks that the tables of a product cover rows and channels.
+fn product<'a, W: Walk>(
+    walk: W,
+    [rows, n]: [usize; 2],
+    params: View<'a, f32, 2>,
+    scales: &'a [f32],
+    sums: &'a [f32],
+) -> S8<'a, W> {
+    assert!(params.shape()[0] >= rows && params.shape()[1] == 2, "scale and zero for each of {rows} rows");
     let padded = n.next_multiple_of(crate::layout::PANEL);
     assert!(
         scales.len() >= padded && sums.len() >= padded,
         "a scale and a sum for each of {padded} channels"
     );
-    let product = S8 { params: x.params, scales, sums };
-    level.run_dot(Gemm { lhs: x.lhs.words(), product, weights, epilogue, out });
+    S8 { walk, params, scales, sums }
 }
