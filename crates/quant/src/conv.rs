@@ -2,9 +2,11 @@
 
 use half::bf16;
 use tiny_vlm_kernels::{
-    ConvShape, Epilogue, Lhs, OutMut, Quantized, Residual, StripSource, copy_strip, gather_windows,
-    gemm_bf16, gemm_f16, gemm_f32, quantize_strip, to_bf16,
+    ConvShape, Epilogue, Lhs, OutMut, PANEL, Panels, Quantized, Residual, StripSource, copy_strip,
+    gather_windows, gemm_bf16, gemm_f16, gemm_f32, gemm_f32_sparse_panels, pack_rows, quantize_strip,
+    to_bf16,
 };
+use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, View, ViewMut, split};
 
 use crate::lanes::{Lanes, MOST_LANES};
@@ -100,9 +102,11 @@ impl Strips<'_> {
         self.weights.layout().group()
     }
 
-    /// Whether a kernel row is no whole number of steps, so that windows must be gathered.
+    /// Whether windows must be gathered: a kernel row is no whole number of steps, or the weights are sparse, whose
+    /// blocks know nothing of kernel rows.
     fn gathers(&self) -> bool {
-        !(self.conv.kernel[1] * self.shape[2]).is_multiple_of(self.group())
+        self.weights.layout().is_sparse()
+            || !(self.conv.kernel[1] * self.shape[2]).is_multiple_of(self.group())
     }
 
     /// Words of scratch of a task: a strip in the precision of the product, the same in f32 where it is rounded from
@@ -112,19 +116,22 @@ impl Strips<'_> {
         let len = rows * width * self.shape[2];
         let gathered = if self.gathers() {
             let bytes = match self.weights.data {
-                Data::F32(_) | Data::F16(_) => 4,
+                Data::F32(_) | Data::F16(_) | Data::F32Sparse(_) => 4,
                 Data::Bf16(_) => 2,
-                Data::Int8(_) | Data::Grouped(_) => 1,
+                Data::Int8(_) | Data::Int8Sparse(_) | Data::Grouped(_) => 1,
             };
-            self.lines * self.line * self.weights.columns().next_multiple_of(self.group()) * bytes / 4
+            let (rows, k) = (self.lines * self.line, self.weights.columns().next_multiple_of(self.group()));
+            // Sparse weights take them in panels.
+            let panels = if self.weights.layout().is_sparse() { rows.next_multiple_of(PANEL) } else { 0 };
+            (rows + panels) * k * bytes / 4
         } else {
             0
         };
         gathered
             + match self.weights.data {
-                Data::F32(_) | Data::F16(_) => len,
+                Data::F32(_) | Data::F16(_) | Data::F32Sparse(_) => len,
                 Data::Bf16(_) => len.div_ceil(2) + len,
-                Data::Int8(_) | Data::Grouped(_) => len.div_ceil(4),
+                Data::Int8(_) | Data::Int8Sparse(_) | Data::Grouped(_) => len.div_ceil(4),
             }
     }
 
@@ -166,6 +173,28 @@ impl Strips<'_> {
                 let lhs = self.windows(lines, strip, bytemuck::cast_slice_mut(rest));
                 gemm_bf16(level, &lhs, view(w, n, k), &epilogue, out);
             }
+            Data::F32Sparse(w) => {
+                let (strip, rest) = lane.split_at_mut(source.len());
+                copy_strip(source, strip);
+                let (rows, rest) = rest.split_at_mut(lines * self.line * k);
+                self.windows(lines, strip, rows);
+                if let Some(panels) = panels(level, rows, [lines * self.line, k], rest) {
+                    gemm_f32_sparse_panels(level, panels, w.view(), &epilogue, out);
+                }
+            }
+            Data::Int8Sparse(_) => {
+                let (strip, rest) = lane.split_at_mut(source.len().div_ceil(4));
+                let strip: &mut [u8] = &mut bytemuck::cast_slice_mut(strip)[..source.len()];
+                let params = quantize_strip(level, source, strip);
+                let words = k.div_ceil(4);
+                let (rows, rest) = rest.split_at_mut(lines * self.line * words);
+                self.windows(lines, strip, bytemuck::cast_slice_mut::<f32, u8>(rows));
+                let params = View::with_strides([lines * self.line, 2], [0, 1], &params);
+                let panels = panels(level, rows, [lines * self.line, words], rest);
+                if let (Ok(params), Some(panels)) = (params, panels) {
+                    self.weights.gemm_byte_panels(panels, params, &epilogue, out);
+                }
+            }
             Data::Int8(_) | Data::Grouped(_) => {
                 let (strip, rest) = lane.split_at_mut(source.len().div_ceil(4));
                 let strip: &mut [u8] = &mut bytemuck::cast_slice_mut(strip)[..source.len()];
@@ -201,4 +230,16 @@ impl Strips<'_> {
         gather_windows(&self.conv, strip, [lines, self.line], width, c, self.group(), rows);
         Lhs::matrix(rows, count, k, k)
     }
+}
+
+/// Gathered windows in panels.
+fn panels<'a>(
+    level: Level,
+    rows: &[f32],
+    [count, words]: [usize; 2],
+    room: &'a mut [f32],
+) -> Option<Panels<'a>> {
+    let room = room.get_mut(..Panels::len(count, words)?)?;
+    pack_rows(level, View::new([count, words], rows).ok()?, room);
+    Panels::new(room, count, words)
 }

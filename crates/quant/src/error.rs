@@ -84,6 +84,12 @@ pub enum QuantError {
         /// How many bits it has.
         bits: u32,
     },
+    /// A density of blocks is not in 0..=1.
+    #[error("a density of {density}, which is no share")]
+    Density {
+        /// What was asked for.
+        density: f64,
+    },
     /// A plan cannot keep to so few bytes.
     #[error("a budget of {budget} bytes, and the least possible is {least}")]
     ByteBudget {

@@ -1,6 +1,9 @@
 //! Which kernel each operator takes.
 
-use tiny_vlm_kernels::{Group, Layout, bf16_kernel, f16_kernel, f32_kernel, grouped_kernel, s8_kernel};
+use tiny_vlm_kernels::{
+    Group, Layout, bf16_kernel, f16_kernel, f32_kernel, grouped_kernel, s8_kernel, sparse_f32_kernel,
+    sparse_s8_kernel,
+};
 use tiny_vlm_simd::Level;
 
 use crate::Precision;
@@ -26,6 +29,8 @@ pub fn kernel_names(level: Level) -> Vec<KernelName> {
         (Precision::Int8, s8_kernel(level)),
         (Precision::Int4(Group::Of32), grouped_kernel(level, Layout::S4(Group::Of32))),
         (Precision::Int2(Group::Of32), grouped_kernel(level, Layout::S2(Group::Of32))),
+        (Precision::F32Sparse, sparse_f32_kernel(level)),
+        (Precision::Int8Sparse, sparse_s8_kernel(level)),
     ];
     names
         .into_iter()
@@ -41,7 +46,7 @@ mod tests {
     fn kernels_have_names_at_every_level() {
         for level in Level::available() {
             let names = kernel_names(level);
-            assert_eq!(names.len(), 6);
+            assert_eq!(names.len(), 8);
             assert!(names.iter().all(|name| name.kernel.split('-').count() == 4), "{names:?}");
         }
     }

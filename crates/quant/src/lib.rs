@@ -7,6 +7,9 @@
 //!
 //! Results do not depend on the number of threads, nor does a row's on the rows beside it.
 //!
+//! A matrix may leave out the 16×16 blocks of its weights that are zero ([`Precision::SPARSE`]); [`prune_blocks`] makes
+//! such blocks.
+//!
 //! Weights are rounded to the nearest ([`Matrix::from_f32`]) or in sight of sample activations ([`Hessian`],
 //! [`Matrix::calibrated`]). What that loses is measured ([`compare_weights`], [`compare_products`]), and a [`Plan`] gives
 //! each layer the precision with which all of them fit a budget.
@@ -57,6 +60,7 @@ mod quantizer;
 #[cfg(test)]
 #[path = "../tests/random/mod.rs"]
 mod random;
+mod sparse;
 
 pub use conv::conv2d;
 pub use error::QuantError;
@@ -70,5 +74,6 @@ pub use measure::{Difference, compare, compare_products, compare_weights, diverg
 pub use planner::{Budget, Plan};
 pub use precision::Precision;
 pub use quantizer::{Bits, GroupQuantized, Quantized, quantize_groups, quantize_rows};
+pub use sparse::prune_blocks;
 pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Group, Residual};
 pub use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, Workspace};

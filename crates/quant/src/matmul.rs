@@ -2,7 +2,8 @@
 
 use half::bf16;
 use tiny_vlm_kernels::{
-    Epilogue, Lhs, OutMut, Quantized, gemm_bf16, gemm_f16, gemm_f32, quantize_rows, quantized_stride, to_bf16,
+    Epilogue, Lhs, OutMut, PANEL, Panels, Quantized, gemm_bf16, gemm_f16, gemm_f32, gemm_f32_sparse,
+    gemm_f32_sparse_panels, pack_rows, quantize_rows, quantized_stride, to_bf16,
 };
 use tiny_vlm_memory::ScratchBuf;
 use tiny_vlm_simd::Level;
@@ -26,13 +27,24 @@ enum Form<'a> {
     Bf16(ScratchBuf<'a, bf16>),
     /// As bytes with their scales and zeros.
     Bytes(ScratchBuf<'a, f32>),
+    /// In panels, for sparse f32.
+    Panels(ScratchBuf<'a, f32>),
+    /// As bytes with their scales and zeros, and the bytes again in panels, for sparse int8.
+    BytePanels(ScratchBuf<'a, f32>, ScratchBuf<'a, f32>),
 }
+
+/// Up to so many rows sparse weights are multiplied row by row. A panel of 16 rows costs as much whatever part of it is
+/// filled, but reads the weights once.
+const FEW_ROWS: usize = 4;
 
 impl<'a> Prepared<'a> {
     /// Brings activations into the form that `weights` and others of its precision and level take.
     pub fn new(ctx: &Context<'a>, x: View<'a, f32, 2>, weights: &Matrix) -> Self {
         let ([rows, k], level) = (x.shape(), weights.level());
+        let many = rows > FEW_ROWS;
         let form = match weights.precision() {
+            Precision::F32Sparse if many => Form::Panels(panels(ctx, x, level)),
+            Precision::F32Sparse => Form::Float,
             Precision::F32 | Precision::F16 => Form::Float,
             Precision::Bf16 => {
                 let padded = k.next_multiple_of(2);
@@ -47,7 +59,7 @@ impl<'a> Prepared<'a> {
                 }
                 Form::Bf16(buffer)
             }
-            Precision::Int8 | Precision::Int4(_) | Precision::Int2(_) => {
+            Precision::Int8 | Precision::Int8Sparse | Precision::Int4(_) | Precision::Int2(_) => {
                 let stride = quantized_stride(k);
                 let mut buffer = ctx.scratch.take::<f32>(rows * stride);
                 if let Ok(whole) = ViewMut::new([rows, stride], &mut buffer[..]) {
@@ -56,7 +68,14 @@ impl<'a> Prepared<'a> {
                         quantize_rows(level, x, OutMut::at(first, part));
                     });
                 }
-                Form::Bytes(buffer)
+                let words = View::new([rows, stride], &buffer[..]).ok();
+                match words.filter(|_| many && weights.precision() == Precision::Int8Sparse) {
+                    Some(words) => {
+                        let panels = panels(ctx, words.slice(1, 2..2 + k.div_ceil(4)), level);
+                        Form::BytePanels(buffer, panels)
+                    }
+                    None => Form::Bytes(buffer),
+                }
             }
         };
         Prepared { x, level, form }
@@ -72,8 +91,23 @@ impl<'a> Prepared<'a> {
             Form::Float => "f32 or f16",
             Form::Bf16(_) => "bf16",
             Form::Bytes(_) => "int8, int4 or int2",
+            Form::Panels(_) => "f32-sparse",
+            Form::BytePanels(..) => "int8-sparse",
         }
     }
+}
+
+/// Rows of words in panels.
+fn panels<'a>(ctx: &Context<'a>, x: View<'_, f32, 2>, level: Level) -> ScratchBuf<'a, f32> {
+    let [rows, columns] = x.shape();
+    let mut buffer = ctx.scratch.take::<f32>(rows.next_multiple_of(PANEL) * columns);
+    if columns > 0 {
+        let count = chunk_rows(ctx, rows, columns).next_multiple_of(PANEL);
+        split::for_each_chunk(ctx.executor, &mut buffer, count * columns, |i, part| {
+            pack_rows(level, x.slice(0, i * count..rows.min((i + 1) * count)), part);
+        });
+    }
+    buffer
 }
 
 /// Rows of a preparation task: one task where there is only one thread or little to do.
@@ -136,8 +170,30 @@ pub fn matmul_prepared(
                 gemm_bf16(level, &lhs, w, epilogue, OutMut::at(first, part));
             });
         }
+        (Data::F32Sparse(w), Form::Float) => {
+            let lhs = Lhs::from(x.x);
+            split::for_each_tile(ctx.executor, out, tile, |first, part| {
+                gemm_f32_sparse(level, &lhs, w.view(), epilogue, OutMut::at(first, part));
+            });
+        }
+        (Data::F32Sparse(w), Form::Panels(words)) => {
+            let Some(panels) = Panels::new(words, m, k) else { return Err(wrong()) };
+            split::for_each_tile(ctx.executor, out, tile, |first, part| {
+                gemm_f32_sparse_panels(level, panels, w.view(), epilogue, OutMut::at(first, part));
+            });
+        }
         // Bytes of one level may be too large for another.
-        (Data::Int8(_) | Data::Grouped(_), Form::Bytes(words))
+        (Data::Int8Sparse(_), Form::BytePanels(words, panels))
+            if x.level.activation_max() == level.activation_max() =>
+        {
+            let params = View::with_strides([m, 2], [quantized_stride(k), 1], words).ok();
+            let panels = Panels::new(panels, m, k.div_ceil(4));
+            let Some((params, panels)) = params.zip(panels) else { return Err(wrong()) };
+            split::for_each_tile(ctx.executor, out, tile, |first, part| {
+                weights.gemm_byte_panels(panels, params, epilogue, OutMut::at(first, part));
+            });
+        }
+        (Data::Int8(_) | Data::Int8Sparse(_) | Data::Grouped(_), Form::Bytes(words))
             if x.level.activation_max() == level.activation_max() =>
         {
             let (stride, padded) = (quantized_stride(k), k.next_multiple_of(weights.layout().group()));
@@ -174,7 +230,7 @@ pub(crate) fn tile(ctx: &Context<'_>, [m, n, k]: [usize; 3], precision: Precisio
     let threads = ctx.executor.threads();
     let work = m.saturating_mul(n).saturating_mul(k);
     let least = match precision {
-        Precision::Int8 | Precision::Int4(_) | Precision::Int2(_) => 1 << 20,
+        Precision::Int8 | Precision::Int8Sparse | Precision::Int4(_) | Precision::Int2(_) => 1 << 20,
         Precision::Bf16 => 1 << 19,
         _ => 1 << 18,
     };
@@ -182,10 +238,12 @@ pub(crate) fn tile(ctx: &Context<'_>, [m, n, k]: [usize; 3], precision: Precisio
         return [m.max(1), n.max(1)];
     }
     let tasks = (work / (least / 2)).clamp(2, 4 * threads);
-    if m >= 12 * tasks {
-        [m.div_ceil(tasks).next_multiple_of(12), n.max(1)]
+    // Whole tiles; those of sparse weights begin with a panel of rows.
+    let rows = if Precision::SPARSE.contains(&precision) { 2 * PANEL } else { 12 };
+    if m >= rows * tasks {
+        [m.div_ceil(tasks).next_multiple_of(rows), n.max(1)]
     } else if m >= 96 {
-        [m.div_ceil(tasks / 2).next_multiple_of(12), n.div_ceil(2).next_multiple_of(128)]
+        [m.div_ceil(tasks / 2).next_multiple_of(rows), n.div_ceil(2).next_multiple_of(128)]
     } else {
         [m, n.div_ceil(tasks).next_multiple_of(128)]
     }

@@ -2,13 +2,16 @@
 
 use half::{bf16, f16};
 use tiny_vlm_kernels::{
-    Element, Epilogue, Group, Grouped, Layout, OutMut, PANEL, Packed, Quantized, bf16_kernel, f16_kernel,
-    f32_kernel, gemm_grouped, gemm_s8, grouped_kernel, pack, pack_codes, s8_kernel,
+    Element, Epilogue, Group, Grouped, Layout, OutMut, PANEL, Packed, Panels, Quantized, bf16_kernel,
+    f16_kernel, f32_kernel, gemm_grouped, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, grouped_kernel,
+    pack, pack_codes, s8_kernel, sparse_f32_kernel, sparse_s8_kernel,
 };
 use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::View;
 
 use crate::quantizer::{check_finite, check_length};
+use crate::sparse::Blocks;
 use crate::{
     Bits, Calibration, GroupQuantized, Precision, QuantError, calibrate_groups, calibrate_rows,
     quantize_groups, quantize_rows,
@@ -31,16 +34,48 @@ pub(crate) enum Data {
     F32(AlignedVec<f32>),
     Bf16(AlignedVec<bf16>),
     F16(AlignedVec<f16>),
-    Int8(Bytes),
+    Int8(Bytes<AlignedVec<i8>>),
+    F32Sparse(Blocks<f32>),
+    Int8Sparse(Bytes<Blocks<i8>>),
     Grouped(Groups),
 }
 
 /// Bytes, and for each channel, to the end of the last panel, its scale and the sum of its bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Bytes {
-    weights: AlignedVec<i8>,
+pub(crate) struct Bytes<W> {
+    weights: W,
     scales: AlignedVec<f32>,
     sums: AlignedVec<f32>,
+}
+
+impl<W> Bytes<W> {
+    /// Packs bytes and their scales.
+    fn pack(
+        n: usize,
+        k: usize,
+        weights: &[i8],
+        scales: &[f32],
+        pack: impl FnOnce(usize, usize, &[i8]) -> Result<W, QuantError>,
+    ) -> Result<Self, QuantError> {
+        let padded = n.next_multiple_of(PANEL);
+        let mut bytes = Bytes {
+            weights: pack(n, k, weights)?,
+            scales: zeroed(n, k, padded)?,
+            sums: zeroed(n, k, padded)?,
+        };
+        bytes.scales[..n].copy_from_slice(scales);
+        if k > 0 {
+            for (row, sum) in weights.chunks_exact(k).zip(bytes.sums.iter_mut()) {
+                *sum = row.iter().map(|w| i64::from(*w)).sum::<i64>() as f32;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Bytes of scales and sums.
+    fn table_bytes(&self) -> usize {
+        size_of_val(&self.scales[..]) + size_of_val(&self.sums[..])
+    }
 }
 
 /// Codes, the scales of their groups, and for each channel, to the end of the last panel, the sum of its weights.
@@ -106,6 +141,11 @@ impl Matrix {
                 let q = quantize_rows(n, k, weights)?;
                 return Matrix::from_int8(n, k, &q.bytes, &q.scales);
             }
+            Precision::F32Sparse => Data::F32Sparse(Blocks::pack(n, k, weights)?),
+            Precision::Int8Sparse => {
+                let q = quantize_rows(n, k, weights)?;
+                Data::Int8Sparse(Bytes::pack(n, k, &q.bytes, &q.scales, Blocks::pack)?)
+            }
             Precision::Int4(group) => {
                 let q = quantize_groups(n, k, weights, Bits::Four, group.size())?;
                 return Matrix::from_groups(n, k, &q, Bits::Four, group);
@@ -119,7 +159,8 @@ impl Matrix {
     }
 
     /// As [`from_f32`](Matrix::from_f32), with the rounding errors of integers made to cancel in the output that samples
-    /// give ([`calibrate_rows`], [`calibrate_groups`]). Floats are rounded to the nearest.
+    /// give ([`calibrate_rows`], [`calibrate_groups`]). Floats are rounded to the nearest, and so are sparse integers: what
+    /// makes up for an error would fill the blocks that are left out.
     ///
     /// # Errors
     /// As for `from_f32`, or if the samples are not of `k` columns.
@@ -135,7 +176,11 @@ impl Matrix {
             Matrix::from_groups(n, k, &q, bits, group)
         };
         match precision {
-            Precision::F32 | Precision::Bf16 | Precision::F16 => Matrix::from_f32(n, k, weights, precision),
+            Precision::F32
+            | Precision::F32Sparse
+            | Precision::Bf16
+            | Precision::F16
+            | Precision::Int8Sparse => Matrix::from_f32(n, k, weights, precision),
             Precision::Int8 => {
                 let q = calibrate_rows(n, k, weights, calibration)?;
                 Matrix::from_int8(n, k, &q.bytes, &q.scales)
@@ -155,19 +200,8 @@ impl Matrix {
             return Err(QuantError::Length { what: "scales", n, k, expected: n, actual: scales.len() });
         }
         check_finite("scale", scales)?;
-        let padded = n.next_multiple_of(PANEL);
-        let mut bytes = Bytes {
-            weights: packed(n, k, weights)?,
-            scales: zeroed(n, k, padded)?,
-            sums: zeroed(n, k, padded)?,
-        };
-        bytes.scales[..n].copy_from_slice(scales);
-        if k > 0 {
-            for (row, sum) in weights.chunks_exact(k).zip(bytes.sums.iter_mut()) {
-                *sum = row.iter().map(|w| i64::from(*w)).sum::<i64>() as f32;
-            }
-        }
-        Ok(Matrix { n, k, level: Level::detect(), data: Data::Int8(bytes) })
+        let data = Data::Int8(Bytes::pack(n, k, weights, scales, packed)?);
+        Ok(Matrix { n, k, level: Level::detect(), data })
     }
 
     /// Packs values of few bits that were quantized elsewhere, `w = scale · value` with one scale a group of a row.
@@ -226,6 +260,8 @@ impl Matrix {
             Data::Bf16(_) => Precision::Bf16,
             Data::F16(_) => Precision::F16,
             Data::Int8(_) => Precision::Int8,
+            Data::F32Sparse(_) => Precision::F32Sparse,
+            Data::Int8Sparse(_) => Precision::Int8Sparse,
             Data::Grouped(g) => g.precision,
         }
     }
@@ -237,8 +273,25 @@ impl Matrix {
             Data::Int8(b) => {
                 gemm_s8(self.level, x, view(&b.weights, n, k), &b.scales, &b.sums, epilogue, out);
             }
+            Data::Int8Sparse(b) => {
+                gemm_s8_sparse(self.level, x, b.weights.view(), &b.scales, &b.sums, epilogue, out);
+            }
             Data::Grouped(g) => gemm_grouped(self.level, x, g.view(n, k), &g.sums, epilogue, out),
             _ => {}
+        }
+    }
+
+    /// As [`gemm_bytes`](Matrix::gemm_bytes) for sparse integers and rows in panels.
+    pub(crate) fn gemm_byte_panels<'a>(
+        &'a self,
+        x: Panels<'_>,
+        params: View<'_, f32, 2>,
+        epilogue: &Epilogue<'a>,
+        out: OutMut<'_>,
+    ) {
+        if let Data::Int8Sparse(b) = &self.data {
+            let weights = b.weights.view();
+            gemm_s8_sparse_panels(self.level, x, params, weights, &b.scales, &b.sums, epilogue, out);
         }
     }
 
@@ -254,6 +307,8 @@ impl Matrix {
             Data::Bf16(_) => Layout::Bf16,
             Data::F16(_) => Layout::F16,
             Data::Int8(_) => Layout::S8,
+            Data::F32Sparse(_) => Layout::F32Sparse,
+            Data::Int8Sparse(_) => Layout::S8Sparse,
             Data::Grouped(g) => g.layout,
         }
     }
@@ -265,6 +320,8 @@ impl Matrix {
             Data::Bf16(_) => bf16_kernel(self.level),
             Data::F16(_) => f16_kernel(self.level),
             Data::Int8(_) => s8_kernel(self.level),
+            Data::F32Sparse(_) => sparse_f32_kernel(self.level),
+            Data::Int8Sparse(_) => sparse_s8_kernel(self.level),
             Data::Grouped(g) => grouped_kernel(self.level, g.layout),
         }
     }
@@ -275,9 +332,9 @@ impl Matrix {
             Data::F32(w) => size_of_val(&w[..]),
             Data::Bf16(w) => size_of_val(&w[..]),
             Data::F16(w) => size_of_val(&w[..]),
-            Data::Int8(b) => {
-                size_of_val(&b.weights[..]) + size_of_val(&b.scales[..]) + size_of_val(&b.sums[..])
-            }
+            Data::Int8(b) => size_of_val(&b.weights[..]) + b.table_bytes(),
+            Data::F32Sparse(b) => b.bytes(),
+            Data::Int8Sparse(b) => b.weights.bytes() + b.table_bytes(),
             Data::Grouped(g) => {
                 size_of_val(&g.codes[..]) + size_of_val(&g.scales[..]) + size_of_val(&g.sums[..])
             }
@@ -301,6 +358,11 @@ impl Matrix {
             Data::Int8(b) => {
                 let scale = b.scales[row];
                 unpack(&b.weights, k, row, out, |w| f32::from(w) * scale);
+            }
+            Data::F32Sparse(b) => b.row(row, out, |w| w),
+            Data::Int8Sparse(b) => {
+                let scale = b.scales[row];
+                b.weights.row(row, out, |w| f32::from(w) * scale);
             }
             Data::Grouped(g) => {
                 let weights = g.view(n, k);
@@ -394,6 +456,34 @@ mod tests {
         }
         let matrix = Matrix::from_f32(16, 64, &[0.5; 1024], Precision::Int4(Group::Of32)).unwrap();
         assert_eq!(matrix.bytes(), 512 + 64 + 64);
+    }
+
+    #[test]
+    fn blocks_of_zeros_take_no_bytes() {
+        // Of 3×2 blocks the second of the first panel and the first of the last are zero.
+        let (n, k) = (40, 20);
+        let kept = |at: usize| !matches!((at / k / 16, at % k / 16), (0, 1) | (2, 0));
+        let weights: Vec<f32> =
+            (0..n * k).map(|at| if kept(at) { ((at * 7 % 31) as f32 - 15.0) / 16.0 } else { 0.0 }).collect();
+        let pattern = 4 * 4 + 4 * 4;
+        for (sparse, dense, bytes) in [
+            (Precision::F32Sparse, Precision::F32, 4 * 1024 + pattern),
+            (Precision::Int8Sparse, Precision::Int8, 4 * 256 + pattern + 2 * 48 * 4),
+        ] {
+            let dense = Matrix::from_f32(n, k, &weights, dense).unwrap();
+            let matrix = Matrix::from_f32(n, k, &weights, sparse).unwrap();
+            assert_eq!((matrix.precision(), matrix.bytes()), (sparse, bytes));
+            assert!(matrix.layout().is_sparse());
+            let (mut row, mut expected) = (vec![9.0; k], vec![8.0; k]);
+            for i in 0..n {
+                matrix.row(i, &mut row).unwrap();
+                dense.row(i, &mut expected).unwrap();
+                assert_eq!(row, expected, "{sparse} {i}");
+            }
+            assert!(matrix.row(n, &mut row).is_err());
+        }
+        let nothing = Matrix::from_f32(0, 0, &[], Precision::Int8Sparse).unwrap();
+        assert_eq!(nothing.bytes(), 4);
     }
 
     #[test]

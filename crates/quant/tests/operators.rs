@@ -4,16 +4,20 @@ mod random;
 
 use random::random;
 use tiny_vlm_quant::{
-    Activation, ConvShape, Epilogue, Matrix, Precision, Prepared, QuantError, Residual, compare, conv2d,
-    matmul, matmul_prepared,
+    Activation, Budget, ConvShape, Epilogue, Layer, Matrix, Plan, Precision, Prepared, QuantError, Residual,
+    Sensitivity, compare, conv2d, matmul, matmul_prepared, prune_blocks,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Tensor, View, ViewMut, Workspace};
 
+fn every() -> impl Iterator<Item = Precision> {
+    Precision::ALL.into_iter().chain(Precision::SPARSE)
+}
+
 /// The least ratio of signal to noise of a product, in decibels.
 fn least_snr(precision: Precision, level: Level) -> f64 {
     match precision {
-        Precision::F32 => 120.0,
+        Precision::F32 | Precision::F32Sparse => 120.0,
         Precision::F16 => 66.0,
         Precision::Bf16 => 48.0,
         // Uniform weights in 16 and 4 steps: 20·log of that, less what a short row's luck takes.
@@ -37,7 +41,7 @@ fn products_are_close_and_the_same_for_every_number_of_threads() {
                 ((0..k).map(dot).sum::<f64>() + f64::from(bias[j])) as f32
             })
             .collect();
-        for precision in Precision::ALL {
+        for precision in every() {
             let matrix = Matrix::from_f32(n, k, &w, precision).unwrap();
             for level in Level::available() {
                 let matrix = matrix.clone().at_level(level);
@@ -101,7 +105,7 @@ fn convolutions_are_close_and_the_same_for_every_number_of_threads() {
             }
             *out = (sum.max(0.0) + f64::from(residual[at])) as f32;
         }
-        for precision in Precision::ALL {
+        for precision in every() {
             let matrix = Matrix::from_f32(n, k, &kernel, precision).unwrap();
             for level in Level::available() {
                 let matrix = matrix.clone().at_level(level);
@@ -137,12 +141,56 @@ fn convolutions_are_close_and_the_same_for_every_number_of_threads() {
 }
 
 #[test]
+fn sparse_products_are_the_dense_ones_for_every_number_of_threads() {
+    let workspaces = [1, 2, 3].map(Workspace::new);
+    for [m, n, k] in [[1, 300, 500], [4, 40, 70], [5, 40, 70], [64, 192, 192], [301, 80, 97], [200, 500, 130]]
+    {
+        let (x, w, bias) = (random(m * k, 1), random(n * k, 2), random(n, 3));
+        let w = prune_blocks(n, k, &w, 0.5).unwrap();
+        for (sparse, dense) in
+            [(Precision::F32Sparse, Precision::F32), (Precision::Int8Sparse, Precision::Int8)]
+        {
+            let [sparse, dense] = [sparse, dense].map(|p| Matrix::from_f32(n, k, &w, p).unwrap());
+            assert!(m * n < 100 || 3 * sparse.bytes() < 2 * dense.bytes());
+            for level in Level::available() {
+                for workspace in &workspaces {
+                    let [a, b] = [&sparse, &dense].map(|matrix| {
+                        let mut out = Tensor::<f32, 2>::zeroed([m, n]);
+                        let (matrix, x) = (matrix.clone().at_level(level), View::new([m, k], &x).unwrap());
+                        let ctx = workspace.context();
+                        matmul(&ctx, x, &matrix, &Epilogue::bias(&bias), out.view_mut()).unwrap();
+                        out
+                    });
+                    assert_eq!(a.data(), b.data(), "{level} {} {m}x{k}x{n}", sparse.precision());
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_plan_has_no_sparse_precision_unasked() {
+    assert!(Precision::ALL.iter().all(|precision| !Precision::SPARSE.contains(precision)));
+    let (n, k) = (32, 64);
+    let w = prune_blocks(n, k, &random(n * k, 2), 0.25).unwrap();
+    let workspace = Workspace::inline();
+    let measure = |precisions: &[Precision]| {
+        let sensitivity = Sensitivity::Measured(1.0);
+        Layer::measure(&workspace.context(), "a", [n, k], &w, sensitivity, precisions).unwrap()
+    };
+    let asked = measure(&[Precision::F32, Precision::F32Sparse]);
+    let plan = Plan::new(std::slice::from_ref(&asked), Budget::Error(0.0)).unwrap();
+    assert_eq!(plan.precision("a"), Some(Precision::F32Sparse));
+    assert!(4 * asked.candidates[1].bytes < 2 * asked.candidates[0].bytes);
+}
+
+#[test]
 fn prepared_activations_serve_several_matrices() {
     let (x, a, b) = (random(5 * 40, 1), random(30 * 40, 2), random(7 * 40, 3));
     let workspace = Workspace::inline();
     let ctx = workspace.context();
     let x = View::new([5, 40], &x).unwrap();
-    for precision in Precision::ALL {
+    for precision in every() {
         let a = Matrix::from_f32(30, 40, &a, precision).unwrap();
         let b = Matrix::from_f32(7, 40, &b, precision).unwrap();
         let prepared = Prepared::new(&ctx, x, &a);
@@ -169,7 +217,7 @@ fn strided_views_are_taken_as_they_are() {
     let ctx = workspace.context();
     let strided = View::new([6, 50], &x).unwrap().slice(1, 4..37);
     let dense: Vec<f32> = strided.rows().flatten().copied().collect();
-    for precision in Precision::ALL {
+    for precision in every() {
         let matrix = Matrix::from_f32(20, 33, &w, precision).unwrap();
         let (mut one, mut two) = (Tensor::<f32, 2>::zeroed([6, 20]), Tensor::<f32, 2>::zeroed([6, 31]));
         let plain = Epilogue::default();
@@ -188,7 +236,7 @@ fn what_is_not_a_number_spoils_its_row_only() {
     (x[7], x[25]) = (f32::NAN, f32::INFINITY);
     let w = vec![0.5; 20 * 20];
     let workspace = Workspace::inline();
-    for precision in Precision::ALL {
+    for precision in every() {
         for level in Level::available() {
             let matrix = Matrix::from_f32(20, 20, &w, precision).unwrap().at_level(level);
             let mut out = Tensor::<f32, 2>::zeroed([3, 20]);
