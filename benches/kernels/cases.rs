@@ -4,9 +4,11 @@ use tiny_vlm_kernels::{
     DepthwiseInput, Head, Norm, NormKind, OutMut, attend, depthwise, norm, quantize_rows, quantized_stride,
     softmax,
 };
-use tiny_vlm_quant::{Activation, ConvShape, Epilogue, Group, Matrix, Precision, conv2d, matmul};
+use tiny_vlm_quant::{
+    Activation, ConvShape, Epilogue, Group, Matrix, Precision, conv2d, matmul, prune_blocks,
+};
 use tiny_vlm_simd::Level;
-use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, split};
+use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, Workspace, split};
 
 use crate::limits::Limit;
 use crate::peers::{self, Pool};
@@ -18,6 +20,11 @@ const PRODUCTS: [[usize; 3]; 5] =
     [[1024, 768, 768], [1024, 768, 3072], [1024, 3072, 768], [256, 896, 4864], [64, 576, 1536]];
 /// Decoders saying one token.
 const STEPS: [[usize; 3]; 2] = [[1, 576, 1536], [1, 896, 4864]];
+/// Sparse formats by their names in tables, with the dense ones that they race.
+const SPARSE: [(&str, Precision, Precision); 2] = [
+    ("f32-sparse", Precision::F32Sparse, Precision::F32),
+    ("w8a8-sparse", Precision::Int8Sparse, Precision::Int8),
+];
 /// More than any cache of the last level that is met holds.
 const BEYOND_CACHE: usize = 160 << 20;
 /// Height, width and channels of ResNet-50's 3×3 convolutions.
@@ -46,6 +53,8 @@ pub(crate) struct Case {
 enum What {
     /// Rows, inputs, outputs; and whether GELU follows.
     Product([usize; 3], Precision, bool),
+    /// Rows, inputs, outputs; the sparse format and the dense one; and how many of a hundred 16×16 blocks are zero.
+    Sparse([usize; 3], [Precision; 2], usize),
     /// One row by so many matrices in turn that none is in a cache any more.
     Stream([usize; 3], Precision),
     /// A 3×3 convolution that keeps height, width and channels.
@@ -91,6 +100,14 @@ pub(crate) fn all() -> Vec<Case> {
         STEPS.into_iter().for_each(|shape| add("gemv", What::Product(shape, precision, false)));
         add("gemv-stream", What::Stream(STEPS[1], precision));
     }
+    for (format, sparse, dense) in SPARSE {
+        let mut add = |op, shape, zeros| {
+            cases.push(Case { op, format, group: None, what: What::Sparse(shape, [sparse, dense], zeros) });
+        };
+        (0..10).for_each(|tenths| add("gemm", PRODUCTS[0], 10 * tenths));
+        PRODUCTS[1..].iter().for_each(|shape| add("gemm", *shape, 50));
+        STEPS.into_iter().for_each(|shape| add("gemv", shape, 50));
+    }
     for (format, group, precision) in FORMATS {
         if matches!(precision, Precision::F32 | Precision::Int8) {
             let conv = |shape| Case { op: "conv", format, group, what: What::Conv(shape, precision) };
@@ -111,6 +128,7 @@ impl Case {
     pub(crate) fn shape(&self) -> String {
         match self.what {
             What::Product([m, k, n], ..) | What::Stream([m, k, n], _) => format!("{m}x{k}->{n}"),
+            What::Sparse([m, k, n], _, zeros) => format!("{m}x{k}->{n} {zeros}%"),
             What::Conv([h, w, c], _) => format!("{h}x{w}x{c} 3x3"),
             What::Depthwise([h, w, c, k]) => format!("{h}x{w}x{c} {k}x{k}"),
             What::Attention([t, h, d]) => format!("{t}x{h}x{d}"),
@@ -126,7 +144,12 @@ impl Case {
 
     pub(crate) fn subject(&self, level: Level) -> Subject {
         match self.what {
-            What::Product(shape, precision, gelu) => product(level, shape, precision, gelu),
+            What::Product([m, k, n], precision, gelu) => {
+                product(m, weights(level, n, k, precision), gelu, 1.0)
+            }
+            What::Sparse([m, k, n], [precision, _], zeros) => {
+                product(m, pruned(level, n, k, precision, zeros), false, density(zeros))
+            }
             What::Stream(shape, precision) => stream(level, shape, precision),
             What::Conv(shape, precision) => conv(level, shape, precision),
             What::Depthwise(shape) => depthwise_conv(level, shape),
@@ -157,9 +180,24 @@ impl Case {
         }
     }
 
-    pub(crate) fn peers<'a>(&self, pool: &'a Pool) -> Vec<(String, Contestant<'a>)> {
+    /// Who else computes this: other libraries, and for sparse weights the dense kernel.
+    pub(crate) fn peers<'a>(
+        &self,
+        level: Level,
+        workspace: &'a Workspace,
+        pool: &'a Pool,
+    ) -> Vec<(String, Contestant<'a>)> {
         match self.what {
             What::Product(shape, precision, _) => peers::of_product(pool, shape, precision),
+            What::Sparse([m, k, n], [_, precision], zeros) => {
+                let mut dense = product(m, pruned(level, n, k, precision, zeros), false, density(zeros));
+                let name = format!("dense {}", dense.kernel);
+                let turn = move || {
+                    (dense.run)(&workspace.context());
+                    dense.work
+                };
+                vec![(name, Box::new(turn))]
+            }
             _ => Vec::new(),
         }
     }
@@ -167,7 +205,7 @@ impl Case {
 
 fn limit(precision: Precision) -> Limit {
     match precision {
-        Precision::F32 | Precision::F16 => Limit::F32,
+        Precision::F32 | Precision::F32Sparse | Precision::F16 => Limit::F32,
         Precision::Bf16 => Limit::Bf16,
         _ => Limit::Int8,
     }
@@ -178,15 +216,26 @@ fn weights(level: Level, n: usize, k: usize, precision: Precision) -> Matrix {
     matrix.at_level(level)
 }
 
-/// A product, the preparation of its activations included.
-fn product(level: Level, [m, k, n]: [usize; 3], precision: Precision, gelu: bool) -> Subject {
-    let weights = weights(level, n, k, precision);
+/// Weights of which so many of a hundred blocks are zero.
+fn pruned(level: Level, n: usize, k: usize, precision: Precision, zeros: usize) -> Matrix {
+    let weights = prune_blocks(n, k, &noise(n * k), density(zeros)).expect("weights of their shape");
+    Matrix::from_f32(n, k, &weights, precision).expect("weights of their shape").at_level(level)
+}
+
+fn density(zeros: usize) -> f64 {
+    1.0 - zeros as f64 / 100.0
+}
+
+/// A product, the preparation of its activations included. Of weights that are zero in part, only the share that is not
+/// counts as work, for sparse and dense kernels alike: their rates compare as their times do.
+fn product(m: usize, weights: Matrix, gelu: bool, share: f64) -> Subject {
+    let (n, k) = (weights.rows(), weights.columns());
     let (x, bias) = (tensor(m, k), noise(n));
     let mut out = Tensor::<f32, 2>::zeroed([m, n]);
     let (limit, work) = if m == 1 {
         (Limit::Read(weights.bytes()), weights.bytes() as f64)
     } else {
-        (limit(precision), 2.0 * (m * n * k) as f64)
+        (limit(weights.precision()), 2.0 * (m * n * k) as f64 * share)
     };
     Subject {
         kernel: weights.kernel(),

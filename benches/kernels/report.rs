@@ -46,7 +46,7 @@ pub(crate) fn measure(case: &Case, level: Level, workspace: &Workspace, pool: &P
         Box::new(|| limit.run(&ctx)),
     ];
     let mut names = Vec::new();
-    for (name, run) in case.peers(pool) {
+    for (name, run) in case.peers(level, workspace, pool) {
         names.push(name);
         contestants.push(if let Limit::Read(_) = subject.limit {
             let mut run = run;
@@ -83,7 +83,7 @@ pub(crate) fn measure(case: &Case, level: Level, workspace: &Workspace, pool: &P
 
 pub(crate) fn heading() {
     println!(
-        "{:<12} {:<6} {:>5} {:<20} {:<10} {:>3} {:>8} {:>8} {:>8} {:<5} {:>8} {:>6}  peer",
+        "{:<12} {:<11} {:>5} {:<20} {:<10} {:>3} {:>8} {:>8} {:>8} {:<5} {:>8} {:>6}  peer",
         "op", "format", "group", "shape", "isa", "thr", "median", "min", "max", "unit", "peak", "share"
     );
 }
@@ -99,7 +99,7 @@ pub(crate) fn print(row: &Row, json: bool) -> Result<()> {
         _ => String::new(),
     };
     println!(
-        "{:<12} {:<6} {group:>5} {:<20} {:<10} {:>3} {:>8.1} {:>8.1} {:>8.1} {:<5} {:>8.1} {:>5.1}%  {peer}",
+        "{:<12} {:<11} {group:>5} {:<20} {:<10} {:>3} {:>8.1} {:>8.1} {:>8.1} {:<5} {:>8.1} {:>5.1}%  {peer}",
         row.op,
         row.format,
         row.shape,
