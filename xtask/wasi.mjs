@@ -5,9 +5,10 @@ import { WASI } from "node:wasi";
 
 // Node 20 has relaxed SIMD behind this flag, later ones without.
 if (parseInt(process.versions.node) < 22) setFlagsFromString("--experimental-wasm-relaxed-simd");
-// Node 20 throws away the code of functions that have not run for some collections, and a program whose memory grows
-// brings many about: it would return into code of this file that is gone, and the process would die of that.
-setFlagsFromString("--no-flush-bytecode");
+// WebAssembly can call Node's WASI functions with no trace of the call on the stack. A garbage collection that begins
+// in one misses, in Node 20, the JavaScript frames below the program: the objects that they refer to move, and the
+// process dies when the program returns.
+setFlagsFromString("--no-turbo-fast-api-calls");
 
 const [program, ...args] = process.argv.slice(2);
 // A panic ends the program, so that a captured message would never be shown.
