@@ -6,7 +6,8 @@ use crate::workspace::Workspace;
 use anyhow::{Result, ensure};
 use lexopt::{Arg, Parser, ValueExt as _};
 
-pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
+const BROWSER: &str = "wasm32-unknown-unknown";
+const WINDOWS: &str = "x86_64-pc-windows-gnu";
 
 /// What the libraries are promised to build for, beside the host.
 const TARGETS: &[&str] = &[
@@ -15,7 +16,7 @@ const TARGETS: &[&str] = &[
     "aarch64-apple-darwin",
     "aarch64-apple-ios",
     "aarch64-linux-android",
-    "x86_64-pc-windows-gnu",
+    WINDOWS,
 ];
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
@@ -39,6 +40,12 @@ pub(crate) fn all(workspace: &Workspace) -> Result<()> {
 
 /// A browser has neither threads nor files to map, so there the libraries are built without default features.
 fn run(workspace: &Workspace, target: &str) -> Result<()> {
+    if target == WINDOWS {
+        // Even a check makes the import libraries that the standard library links by name.
+        let dlltool = "x86_64-w64-mingw32-dlltool";
+        let install = "`apt-get install binutils-mingw-w64-x86-64`";
+        ensure!(shell::find(dlltool).is_some(), "there is no {dlltool}: {install}");
+    }
     let check = || cross::cargo(workspace, "check", target, "");
     let libraries = workspace.libraries().flat_map(|package| ["--package", &package.name]);
     if target != BROWSER {
