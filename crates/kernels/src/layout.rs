@@ -9,14 +9,17 @@
 //! | `f32-n16` | f32 | `[N/16][K][16]` | one value of 16 channels |
 //! | `bf16-n16k2` | bf16 | `[N/16][K/2][16][2]` | two |
 //! | `f16-n16` | f16 | `[N/16][K][16]` | one, in 32 bytes |
+//! | `bf16-n16` | bf16 | `[N/16][K][16]` | one, in 32 bytes |
+//! | `s8-n16` | s8 | `[N/16][K][16]` | one, in 16 bytes |
 //! | `s8-n16k4` | s8 | `[N/16][K/4][16][4]` | four |
 //! | `s4-n16k8-g32`, `-g64` | s4 | `[N/16][K/8][16][4][2]` | four, in 32 bytes |
 //! | `s2-n16k16-g32`, `-g64` | s2 | `[N/16][K/16][16][4][4]` | four, in 16 bytes |
-//!
 //! | `f32-n16-b16` | f32 | blocks of `[16][16]` | one |
 //! | `s8-n16k4-b16` | s8 | blocks of `[4][16][4]` | four |
 //!
-//! The last two keep some blocks only: see [`Sparse`](crate::Sparse). Those of four and two bits are of [`Grouped`](crate::Grouped), which adds scales. Their bytes are those of `s8-n16k4` laid over
+//! `bf16-n16` and `s8-n16` are of [`Single`] values, which a matrix can have one more of along K without being packed
+//! again: what attention keeps of a token. The last two keep some blocks only: see [`Sparse`](crate::Sparse). Those of
+//! four and two bits are of [`Grouped`](crate::Grouped), which adds scales. Their bytes are those of `s8-n16k4` laid over
 //! one another: a byte's first bits belong to the first of two (or four) steps, its last bits to the last.
 //!
 //! N and K are padded with zeros. All of them serve matrix-vector and matrix-matrix products alike, at every
@@ -37,6 +40,10 @@ pub enum Layout {
     Bf16,
     /// f16 in `[N/16][K][16]`.
     F16,
+    /// bf16 in `[N/16][K][16]`.
+    Bf16Single,
+    /// s8 in `[N/16][K][16]`.
+    S8Single,
     /// s8 in `[N/16][K/4][16][4]`.
     S8,
     /// s4 in `[N/16][K/8][16][4][2]`, a scale for each group.
@@ -69,10 +76,12 @@ impl Group {
 }
 
 impl Layout {
-    const ALL: [Layout; 10] = [
+    const ALL: [Layout; 12] = [
         Layout::F32,
         Layout::Bf16,
         Layout::F16,
+        Layout::Bf16Single,
+        Layout::S8Single,
         Layout::S8,
         Layout::S4(Group::Of32),
         Layout::S4(Group::Of64),
@@ -88,6 +97,8 @@ impl Layout {
             Layout::F32 => "f32-n16",
             Layout::Bf16 => "bf16-n16k2",
             Layout::F16 => "f16-n16",
+            Layout::Bf16Single => "bf16-n16",
+            Layout::S8Single => "s8-n16",
             Layout::S8 => "s8-n16k4",
             Layout::S4(Group::Of32) => "s4-n16k8-g32",
             Layout::S4(Group::Of64) => "s4-n16k8-g64",
@@ -104,9 +115,9 @@ impl Layout {
     }
 
     /// Values of K that stay together: those of a step, or those that share a scale. K is padded to a multiple.
-    pub fn group(self) -> usize {
+    pub const fn group(self) -> usize {
         match self {
-            Layout::F32 | Layout::F16 | Layout::F32Sparse => 1,
+            Layout::F32 | Layout::F16 | Layout::Bf16Single | Layout::S8Single | Layout::F32Sparse => 1,
             Layout::Bf16 => 2,
             Layout::S8 | Layout::S8Sparse => 4,
             Layout::S4(group) | Layout::S2(group) => group.size(),
@@ -225,6 +236,18 @@ impl Element for i8 {
     const LAYOUT: Layout = Layout::S8;
 }
 
+/// A value that is packed alone in its step, where those of its type otherwise keep together along K.
+#[derive(Clone, Copy, Debug, Default, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(transparent)]
+pub struct Single<T>(pub T);
+
+impl Element for Single<half::bf16> {
+    const LAYOUT: Layout = Layout::Bf16Single;
+}
+impl Element for Single<i8> {
+    const LAYOUT: Layout = Layout::S8Single;
+}
+
 /// Packs an N×K matrix whose rows begin `stride` elements apart.
 ///
 /// # Panics
@@ -310,6 +333,8 @@ mod tests {
         packs(|i| (i % 100) as i8 + 1);
         packs(|i| half::bf16::from_f32(i as f32 + 1.0));
         packs(|i| half::f16::from_f32(i as f32 + 1.0));
+        packs(|i| Single((i % 100) as i8 + 1));
+        packs(|i| Single(half::bf16::from_f32(i as f32 + 1.0)));
     }
 
     #[test]

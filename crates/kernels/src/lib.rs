@@ -4,8 +4,9 @@
 //! and threads. An operator cuts its output with `tiny_vlm_tensor::split` and lets each task
 //! compute its part, an [`OutMut`].
 //!
-//! - [`gemm_f32`], [`gemm_bf16`], [`gemm_f16`], [`gemm_s8`] and, for weights of four and two bits, [`gemm_grouped`]:
-//!   activations by packed weights ([`Layout`]), for one row or many, with an [`Epilogue`] of bias, activation, gate, layer scale and residual.
+//! - [`gemm_f32`], [`gemm_bf16`], [`gemm_s8`], [`gemm_widened`] from f16, bf16 or s8 and, for weights of four and two
+//!   bits, [`gemm_grouped`]: activations by packed weights ([`Layout`]), for one row or many, with an [`Epilogue`] of
+//!   bias, activation, gate, layer scale and residual.
 //! - [`gemm_f32_sparse`] and [`gemm_s8_sparse`]: the same without the 16×16 blocks of weights that are zero ([`Sparse`]);
 //!   for more than a few rows of activations, which then come in [`Panels`], there are [`gemm_f32_sparse_panels`] and
 //!   [`gemm_s8_sparse_panels`].
@@ -62,14 +63,14 @@ pub use depthwise::{DepthwiseInput, Pool, depthwise, pool};
 pub use elementwise::{activate, add_assign, to_bf16};
 pub use epilogue::{Activation, Epilogue, Residual};
 pub use grouped::{Grouped, pack_codes};
-pub use layout::{Element, Group, Layout, PANEL, Packed, pack, pack_transposed};
+pub use layout::{Element, Group, Layout, PANEL, Packed, Single, pack, pack_transposed};
 pub use lhs::Lhs;
 pub use output::OutMut;
 pub use panels::{Panels, pack_rows};
 pub use product::{
-    Quantized, bf16_kernel, f16_kernel, f32_kernel, gemm_bf16, gemm_f16, gemm_f32, gemm_f32_sparse,
-    gemm_f32_sparse_panels, gemm_grouped, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, grouped_kernel,
-    s8_kernel, sparse_f32_kernel, sparse_s8_kernel,
+    Quantized, Widen, bf16_kernel, f32_kernel, gemm_bf16, gemm_f32, gemm_f32_sparse, gemm_f32_sparse_panels,
+    gemm_grouped, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, gemm_widened, grouped_kernel, s8_kernel,
+    sparse_f32_kernel, sparse_s8_kernel, widened_kernel,
 };
 pub use quantize::{quantize_rows, quantized_stride};
 pub use rotary::{Pairing, rotary_angles, rotate};

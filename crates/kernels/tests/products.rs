@@ -2,10 +2,11 @@
 
 mod random;
 
+use half::{bf16, f16};
 use random::random;
 use tiny_vlm_kernels::{
-    Activation, Element, Epilogue, Group, Grouped, Layout, Lhs, OutMut, Packed, Quantized, Residual,
-    gemm_bf16, gemm_f16, gemm_f32, gemm_grouped, gemm_s8, pack, pack_codes,
+    Activation, Element, Epilogue, Group, Grouped, Layout, Lhs, OutMut, Packed, Quantized, Residual, Single,
+    Widen, gemm_bf16, gemm_f32, gemm_grouped, gemm_s8, gemm_widened, pack, pack_codes,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Inline, View, ViewMut, split};
@@ -208,7 +209,7 @@ fn groups_are_summed_with_their_scales() {
             let mut codes = vec![0; layout.len(n, k).unwrap()];
             pack_codes(&w, n, k, layout, &mut codes);
             let groups = k.div_ceil(group);
-            let scales: Vec<_> = random(n * groups, 3).into_iter().map(half::f16::from_f32).collect();
+            let scales: Vec<_> = random(n * groups, 3).into_iter().map(f16::from_f32).collect();
             let packed_scales = packed(&scales, n, groups);
             let weights = Grouped::new(&codes, &packed_scales, layout, n, k).unwrap();
             let weight = |j: usize, l: usize| {
@@ -258,32 +259,54 @@ fn groups_are_summed_with_their_scales() {
 }
 
 #[test]
-fn bf16_and_f16_are_close_to_what_they_store() {
+fn bf16_is_close_to_what_it_stores() {
     for [m, n, k] in shapes() {
         let (x, w) = (random(m * k, 1), random(n * k, 2));
         let k2 = k.next_multiple_of(2);
-        let mut narrow = vec![half::bf16::ZERO; m * k2];
+        let mut narrow = vec![bf16::ZERO; m * k2];
         for i in 0..m {
             for l in 0..k {
-                narrow[i * k2 + l] = half::bf16::from_f32(x[i * k + l]);
+                narrow[i * k2 + l] = bf16::from_f32(x[i * k + l]);
             }
         }
         let wide: Vec<f32> = (0..m * k).map(|at| narrow[at / k * k2 + at % k].to_f32()).collect();
-        let wb: Vec<_> = w.iter().map(|w| half::bf16::from_f32(*w)).collect();
-        let packed_b = packed(&wb, n, k);
-        let expected_b = reference(&wide, &wb.iter().map(|w| w.to_f32()).collect::<Vec<_>>(), [m, n, k]);
-        let wh: Vec<_> = w.iter().map(|w| half::f16::from_f32(*w)).collect();
-        let packed_h = packed(&wh, n, k);
-        let expected_h = reference(&x, &wh.iter().map(|w| w.to_f32()).collect::<Vec<_>>(), [m, n, k]);
+        let w: Vec<_> = w.iter().map(|w| bf16::from_f32(*w)).collect();
+        let packed = packed(&w, n, k);
+        let weights = Packed::new(&packed, n, k).unwrap();
+        let expected = reference(&wide, &w.iter().map(|w| w.to_f32()).collect::<Vec<_>>(), [m, n, k]);
         for level in Level::available() {
-            let plain = Epilogue::default();
             let mut out = vec![9.0; m * n];
-            let weights = Packed::new(&packed_b, n, k).unwrap();
-            gemm_bf16(level, &Lhs::matrix(&narrow, m, k2, k2), weights, &plain, whole(&mut out, m, n, n));
-            assert_close(&out, &expected_b, k, 0.0, &format!("{level} bf16 {m}x{k}x{n}"));
-            let weights = Packed::new(&packed_h, n, k).unwrap();
-            gemm_f16(level, &Lhs::matrix(&x, m, k, k), weights, &plain, whole(&mut out, m, n, n));
-            assert_close(&out, &expected_h, k, 0.0, &format!("{level} f16 {m}x{k}x{n}"));
+            let (lhs, to) = (Lhs::matrix(&narrow, m, k2, k2), whole(&mut out, m, n, n));
+            gemm_bf16(level, &lhs, weights, &Epilogue::default(), to);
+            assert_close(&out, &expected, k, 0.0, &format!("{level} bf16 {m}x{k}x{n}"));
+        }
+    }
+}
+
+#[test]
+fn narrow_weights_are_widened_exactly() {
+    widened(f16::from_f32, |w| w.to_f32());
+    widened(|w| Single(bf16::from_f32(w)), |w| w.0.to_f32());
+    widened(|w| Single((w * 127.0).round() as i8), |w| f32::from(w.0));
+}
+
+/// The product is bit for bit that of the widened weights in f32.
+fn widened<T: Widen>(narrow: impl Fn(f32) -> T, wide: impl Fn(T) -> f32) {
+    for [m, n, k] in shapes() {
+        let x = random(m * k, 1);
+        let w: Vec<T> = random(n * k, 2).into_iter().map(&narrow).collect();
+        let packed_w = packed(&w, n, k);
+        let weights = Packed::new(&packed_w, n, k).unwrap();
+        let packed_wide = packed(&w.into_iter().map(&wide).collect::<Vec<f32>>(), n, k);
+        let wide = Packed::new(&packed_wide, n, k).unwrap();
+        let scale = random(n, 3);
+        let epilogue = Epilogue { scale: Some(&scale), ..Epilogue::default() };
+        for level in Level::available() {
+            let (mut out, mut expected) = (vec![9.0; m * n], vec![8.0; m * n]);
+            let lhs = Lhs::matrix(&x, m, k, k);
+            gemm_widened(level, &lhs, weights, &epilogue, whole(&mut out, m, n, n));
+            gemm_f32(level, &lhs, wide, &epilogue, whole(&mut expected, m, n, n));
+            assert_eq!(out, expected, "{level} {} {m}x{k}x{n}", T::NAME);
         }
     }
 }

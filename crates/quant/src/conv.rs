@@ -3,7 +3,7 @@
 use half::bf16;
 use tiny_vlm_kernels::{
     ConvShape, Epilogue, Lhs, OutMut, PANEL, Panels, Quantized, Residual, StripSource, copy_strip,
-    gather_windows, gemm_bf16, gemm_f16, gemm_f32, gemm_f32_sparse_panels, pack_rows, quantize_strip,
+    gather_windows, gemm_bf16, gemm_f32, gemm_f32_sparse_panels, gemm_widened, pack_rows, quantize_strip,
     to_bf16,
 };
 use tiny_vlm_simd::Level;
@@ -162,7 +162,7 @@ impl Strips<'_> {
             }
             Data::F16(w) => {
                 let lhs = self.floats(source, lane);
-                gemm_f16(level, &lhs, view(w, n, k), &epilogue, out);
+                gemm_widened(level, &lhs, view(w, n, k), &epilogue, out);
             }
             Data::Bf16(w) => {
                 let (wide, rest) = lane.split_at_mut(source.len());

@@ -1,8 +1,9 @@
 //! Which kernel each operator takes.
 
+use half::f16;
 use tiny_vlm_kernels::{
-    Group, Layout, bf16_kernel, f16_kernel, f32_kernel, grouped_kernel, s8_kernel, sparse_f32_kernel,
-    sparse_s8_kernel,
+    Group, Layout, bf16_kernel, f32_kernel, grouped_kernel, s8_kernel, sparse_f32_kernel, sparse_s8_kernel,
+    widened_kernel,
 };
 use tiny_vlm_simd::Level;
 
@@ -24,7 +25,7 @@ pub struct KernelName {
 pub fn kernel_names(level: Level) -> Vec<KernelName> {
     let names = [
         (Precision::F32, f32_kernel(level)),
-        (Precision::F16, f16_kernel(level)),
+        (Precision::F16, widened_kernel::<f16>(level)),
         (Precision::Bf16, bf16_kernel(level)),
         (Precision::Int8, s8_kernel(level)),
         (Precision::Int4(Group::Of32), grouped_kernel(level, Layout::S4(Group::Of32))),

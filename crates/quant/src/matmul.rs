@@ -2,8 +2,8 @@
 
 use half::bf16;
 use tiny_vlm_kernels::{
-    Epilogue, Lhs, OutMut, PANEL, Panels, Quantized, gemm_bf16, gemm_f16, gemm_f32, gemm_f32_sparse,
-    gemm_f32_sparse_panels, pack_rows, quantize_rows, quantized_stride, to_bf16,
+    Epilogue, Lhs, OutMut, PANEL, Panels, Quantized, gemm_bf16, gemm_f32, gemm_f32_sparse,
+    gemm_f32_sparse_panels, gemm_widened, pack_rows, quantize_rows, quantized_stride, to_bf16,
 };
 use tiny_vlm_memory::ScratchBuf;
 use tiny_vlm_simd::Level;
@@ -160,7 +160,7 @@ pub fn matmul_prepared(
         (Data::F16(w), Form::Float) => {
             let (lhs, w) = (Lhs::from(x.x), view(w, n, k));
             split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                gemm_f16(level, &lhs, w, epilogue, OutMut::at(first, part));
+                gemm_widened(level, &lhs, w, epilogue, OutMut::at(first, part));
             });
         }
         (Data::Bf16(w), Form::Bf16(x)) => {

@@ -3,8 +3,8 @@
 use half::{bf16, f16};
 use tiny_vlm_kernels::{
     Element, Epilogue, Group, Grouped, Layout, OutMut, PANEL, Packed, Panels, Quantized, bf16_kernel,
-    f16_kernel, f32_kernel, gemm_grouped, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, grouped_kernel,
-    pack, pack_codes, s8_kernel, sparse_f32_kernel, sparse_s8_kernel,
+    f32_kernel, gemm_grouped, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, grouped_kernel, pack,
+    pack_codes, s8_kernel, sparse_f32_kernel, sparse_s8_kernel, widened_kernel,
 };
 use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_simd::Level;
@@ -318,7 +318,7 @@ impl Matrix {
         match &self.data {
             Data::F32(_) => f32_kernel(self.level),
             Data::Bf16(_) => bf16_kernel(self.level),
-            Data::F16(_) => f16_kernel(self.level),
+            Data::F16(_) => widened_kernel::<f16>(self.level),
             Data::Int8(_) => s8_kernel(self.level),
             Data::F32Sparse(_) => sparse_f32_kernel(self.level),
             Data::Int8Sparse(_) => sparse_s8_kernel(self.level),

@@ -11,18 +11,18 @@
 //! machines without a fused multiply-add, not on the instruction set.
 
 mod bf16;
-mod f16;
 mod f32;
 mod grouped;
 mod s8;
 mod sweep;
 mod walk;
+mod widened;
 
 pub use bf16::{bf16_kernel, gemm_bf16};
-pub use f16::{f16_kernel, gemm_f16};
 pub use f32::{f32_kernel, gemm_f32, gemm_f32_sparse, gemm_f32_sparse_panels, sparse_f32_kernel};
 pub use grouped::{gemm_grouped, grouped_kernel};
 pub use s8::{Quantized, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, s8_kernel, sparse_s8_kernel};
+pub use widened::{Widen, gemm_widened, widened_kernel};
 
 use std::mem::MaybeUninit;
 
