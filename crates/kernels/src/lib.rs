@@ -12,6 +12,7 @@
 //!   [`gemm_s8_sparse_panels`].
 //! - [`ConvShape`] and strips: dense convolution in NHWC, as the same products over windows in place.
 //! - [`depthwise`] convolution and [`pool`]ing; [`softmax`], [`norm`], [`rotate`], [`attend`], activations.
+//! - [`Lines`] of queries over what a cache keeps, in [`KvBlock`]s of f32, bf16 or int8.
 //!
 //! **Same bits.** An output is summed in the order of K whatever the tile, the rows beside it and the thread it
 //! falls to. Every level whose multiply-add is fused gives the same bits in f32, and every level the same
@@ -41,6 +42,8 @@ mod depthwise;
 mod elementwise;
 mod epilogue;
 mod grouped;
+mod kv_attention;
+mod kv_block;
 mod layout;
 mod lhs;
 mod math;
@@ -63,6 +66,8 @@ pub use depthwise::{DepthwiseInput, Pool, depthwise, pool};
 pub use elementwise::{activate, add_assign, to_bf16};
 pub use epilogue::{Activation, Epilogue, Residual};
 pub use grouped::{Grouped, pack_codes};
+pub use kv_attention::Lines;
+pub use kv_block::{CachePrecision, KvBlock, KvShape};
 pub use layout::{Element, Group, Layout, PANEL, Packed, Single, pack, pack_transposed};
 pub use lhs::Lhs;
 pub use output::OutMut;
