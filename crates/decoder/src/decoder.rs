@@ -1,5 +1,5 @@
 use tiny_vlm_kernels::Epilogue;
-use tiny_vlm_layers::{CrossMemory, Input, KvCache, RmsNorm, Rotary, Sequence};
+use tiny_vlm_layers::{CachePrecision, CrossMemory, Input, KvCache, RmsNorm, Rotary, Sequence};
 use tiny_vlm_quant::{Matrix, matmul};
 use tiny_vlm_tensor::{Context, View, ViewMut};
 use tiny_vlm_weights::Scope;
@@ -16,6 +16,7 @@ pub struct Decoder {
     norm: RmsNorm,
     /// Absent where the embeddings are the head.
     head: Option<Matrix>,
+    cache_precision: CachePrecision,
 }
 
 impl Decoder {
@@ -42,7 +43,14 @@ impl Decoder {
             layers: (0..config.layers).map(layer).collect::<Result<_, _>>()?,
             norm: RmsNorm::load(&scope.scope(names.norm), hidden, rms_eps),
             head: (!config.tied).then(|| root.scope(names.head).matrix("weight", vocab, hidden)),
+            cache_precision: CachePrecision::default(),
         })
+    }
+
+    /// The same, whose [new caches](DecoderStage::new_cache) are of this precision. A step takes caches of any.
+    #[must_use]
+    pub fn with_cache_precision(self, cache_precision: CachePrecision) -> Self {
+        Self { cache_precision, ..self }
     }
 
     /// As [`step`](DecoderStage::step), showing `observe` the hidden states of all tokens: the embeddings, and what
@@ -171,7 +179,7 @@ impl DecoderStage for Decoder {
     }
 
     fn new_cache(&self) -> KvCache {
-        KvCache::new(self.config.cache_shape())
+        KvCache::new(self.config.cache_shape(), self.cache_precision)
     }
 
     fn step(

@@ -2,7 +2,8 @@
 //!
 //! A [`Decoder`] takes a ragged batch of [`Sequence`]s one [step](DecoderStage::step) further: the tokens that
 //! enter may be a whole prompt or a single one, looked up or embedded by someone else. What a sequence has seen is
-//! in its [`KvCache`], whose clones share their common past. [`sampling`] makes tokens of the logits.
+//! in its [`KvCache`], whose clones share their common past; [`CachePrecision`] says what its keys and values are
+//! rounded to. [`sampling`] makes tokens of the logits.
 //!
 //! ```no_run
 //! # fn example(decoder: &dyn tiny_vlm_decoder::DecoderStage) -> Result<(), Box<dyn std::error::Error>> {
@@ -35,4 +36,4 @@ pub use config::{DecoderConfig, Names};
 pub use decoder::Decoder;
 pub use error::DecoderError;
 pub use stage::DecoderStage;
-pub use tiny_vlm_layers::{BLOCK_TOKENS, CacheShape, CrossMemory, Input, KvCache, Sequence};
+pub use tiny_vlm_layers::{BLOCK_TOKENS, CachePrecision, CacheShape, CrossMemory, Input, KvCache, Sequence};

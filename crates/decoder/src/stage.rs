@@ -16,7 +16,7 @@ pub trait DecoderStage: Send + Sync {
     /// Makes what cross-attention keeps of a memory, a row a token, once for all steps that look at it.
     fn remember(&self, ctx: &Context<'_>, memory: View<'_, f32, 2>) -> Result<CrossMemory, DecoderError>;
 
-    /// An empty cache for one sequence.
+    /// An empty cache for one sequence, of the precision that the decoder was given.
     fn new_cache(&self) -> KvCache;
 
     /// Lets the tokens of each sequence enter, and writes the logits of what follows each: one row a sequence.

@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use tiny_vlm_decoder::{
-    Decoder, DecoderConfig, DecoderStage, Input, Names, Sequence,
+    CachePrecision, Decoder, DecoderConfig, DecoderStage, Input, Names, Sequence,
     sampling::{Sampler, SamplingOptions},
 };
 use tiny_vlm_quant::Precision;
@@ -59,8 +59,13 @@ fn decoder(precision: Precision) -> Decoder {
 
 #[test]
 fn steps_do_not_allocate() {
-    for precision in [Precision::F32, Precision::Int8] {
-        let decoder = decoder(precision);
+    for (precision, cache_precision) in [
+        (Precision::F32, CachePrecision::F32),
+        (Precision::Int8, CachePrecision::F32),
+        (Precision::F32, CachePrecision::Bf16),
+        (Precision::F32, CachePrecision::Int8),
+    ] {
+        let decoder = decoder(precision).with_cache_precision(cache_precision);
         let workspace = Workspace::inline();
         let ctx = workspace.context();
         let memory = Tensor::<f32, 2>::from_fn([13, 64], |[row, column]| (row * column) as f32 * 0.01);
@@ -97,6 +102,6 @@ fn steps_do_not_allocate() {
             id = step(&[id])[0];
             *count = ALLOCATIONS.get() - before;
         }
-        assert_eq!(counts.iter().sum::<usize>(), 0, "{precision:?}: {counts:?}");
+        assert_eq!(counts.iter().sum::<usize>(), 0, "{precision:?}, {cache_precision:?}: {counts:?}");
     }
 }

@@ -1,12 +1,11 @@
 //! The attention of a batch over keys and values that are packed already, block by block.
 //!
-//! `softmax(scale · q·kᵀ) · v` for *lines* of queries that share their keys: the heads of a group, at one token
-//! or several. Both products are [`gemm_f32`]; the scores of all blocks lie side by side between them. How the
-//! work is cut depends on the number of queries and keys alone.
+//! What is computed at once are the [`Lines`] of queries that share their keys: the heads of a group, at one token or
+//! several. How the work is cut depends on the number of queries and keys alone.
 
 use std::ops::Range;
 
-use tiny_vlm_kernels::{Epilogue, Lhs, OutMut, Packed, Residual, gemm_f32, softmax};
+use tiny_vlm_kernels::{KvBlock, Lhs, Lines};
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, ViewMut};
 
@@ -53,15 +52,6 @@ pub(crate) enum Source<'a> {
     Nothing,
 }
 
-/// Keys and values as the two products of attention read them.
-#[derive(Clone, Copy)]
-pub(crate) struct Block<'a> {
-    /// Tokens by head length.
-    pub(crate) keys: Packed<'a, f32>,
-    /// Head length by tokens.
-    pub(crate) values: Packed<'a, f32>,
-}
-
 impl<'a> Source<'a> {
     /// Keys of a block.
     fn block_len(&self) -> usize {
@@ -81,7 +71,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    fn block(&self, head: usize, index: usize) -> Option<Block<'a>> {
+    fn block(&self, head: usize, index: usize) -> Option<KvBlock<'a>> {
         match *self {
             Self::Cache(cache, layer) => Some(cache.block(layer, head, index)),
             Self::Memory(memory) => Some(memory.block(head)),
@@ -94,6 +84,7 @@ impl<'a> Source<'a> {
 /// sequence after the other; columns are the heads of queries.
 pub(crate) fn attend<'a>(
     ctx: &Context<'_>,
+    level: Level,
     heads: Heads,
     batch: &[Sequence<'_>],
     source: impl Fn(usize) -> Source<'a> + Sync,
@@ -105,8 +96,8 @@ pub(crate) fn attend<'a>(
     let together = heads.tokens_at_once();
     let scratch = batch.iter().enumerate().map(|(number, sequence)| {
         let (source, tokens) = (source(number), sequence.input.tokens());
-        let keys = source.seen(tokens.saturating_sub(1)).next_multiple_of(source.block_len().max(1));
-        tokens.min(together) * heads.group() * (keys + heads.dim)
+        let keys = source.seen(tokens.saturating_sub(1));
+        Lines::scratch(tokens.min(together) * heads.group(), heads.dim, keys, source.block_len())
     });
     let scratch = scratch.max().unwrap_or(0);
     let (group, group_width) = (heads.group(), heads.group() * heads.dim);
@@ -118,9 +109,18 @@ pub(crate) fn attend<'a>(
         |first, mut tile, scratch| {
             let [top, column] = first;
             runs(batch, top..top + tile.shape()[0], |number, rows, first| {
-                let lines = Lines { rows: rows.clone(), first, source: source(number) };
-                let sums = lines.attend(heads, column / group_width, queries, scratch);
-                for (row, sums) in rows.zip(sums.chunks_exact(group * heads.dim)) {
+                let (source, head) = (source(number), column / group_width);
+                let lines = Lines {
+                    queries: queries_of(heads, head, queries, &rows),
+                    group,
+                    seen: source.seen(first),
+                    causal: matches!(source, Source::Cache(..)),
+                    block_tokens: source.block_len(),
+                    scale: 1.0 / (heads.dim as f32).sqrt(),
+                };
+                let block = |index| source.block(head, index).expect("nothing is seen of what has no blocks");
+                let sums = lines.attend(level, block, scratch);
+                for (row, sums) in rows.zip(sums.chunks_exact(group_width)) {
                     tile.row_mut(row - top).copy_from_slice(sums);
                 }
             });
@@ -128,64 +128,17 @@ pub(crate) fn attend<'a>(
     );
 }
 
-/// Some tokens of one sequence.
-struct Lines<'a> {
-    /// Rows of the batch.
-    rows: Range<usize>,
-    /// The first of them, counted from the first token of the sequence that enters.
-    first: usize,
-    source: Source<'a>,
-}
-
-impl Lines<'_> {
-    /// The attention of the heads that share key head `head`: token by token, head by head, in the scratch.
-    fn attend<'s>(&self, heads: Heads, head: usize, queries: &[f32], scratch: &'s mut [f32]) -> &'s [f32] {
-        let (level, plain) = (Level::detect(), Epilogue::default());
-        let (group, dim, source) = (heads.group(), heads.dim, &self.source);
-        let (tokens, stride) = (self.rows.len(), heads.queries * dim);
-        let lines = tokens * group;
-        let (block_len, keys) = (source.block_len(), source.seen(self.first + tokens - 1));
-        let width = keys.next_multiple_of(block_len.max(1));
-        let (scores, rest) = scratch.split_at_mut(lines * width);
-        let sums = &mut rest[..lines * dim];
-        if keys == 0 {
-            sums.fill(0.0);
-            return sums;
-        }
-        let from = &queries[self.rows.start * stride + head * group * dim..];
-        let queries = Lhs::windows(from, [tokens, group], [stride, dim], [1, dim], 0);
-        let blocks =
-            || (0..keys.div_ceil(block_len)).filter_map(|index| Some((index, source.block(head, index)?)));
-        for (index, block) in blocks() {
-            let seen = (keys - index * block_len).min(block_len);
-            let to = strided(&mut scores[index * block_len..], [lines, seen], width);
-            gemm_f32(level, &queries, block.keys, &plain, to);
-        }
-        let scale = 1.0 / (dim as f32).sqrt();
-        for (line, row) in scores.chunks_exact_mut(width).enumerate() {
-            let seen = source.seen(self.first + line / group);
-            softmax(level, row, 1, seen, width, scale);
-            // The second product runs over whole blocks.
-            row[seen..].fill(0.0);
-        }
-        for (index, block) in blocks() {
-            let residual = if index == 0 { Residual::None } else { Residual::Output };
-            let weights = Lhs::matrix(&scores[index * block_len..], lines, block_len, width);
-            let to = strided(sums, [lines, dim], dim);
-            gemm_f32(level, &weights, block.values, &Epilogue { residual, ..plain }, to);
-        }
-        sums
-    }
-}
-
-fn strided(data: &mut [f32], shape: [usize; 2], stride: usize) -> OutMut<'_> {
-    ViewMut::with_strides(shape, [stride, 1], data).expect("the scratch was cut for these rows").into()
+/// The lines of some rows that share key head `head`: token by token, head by head.
+fn queries_of<'q>(heads: Heads, head: usize, queries: &'q [f32], rows: &Range<usize>) -> Lhs<'q, f32> {
+    let (group, dim, stride) = (heads.group(), heads.dim, heads.queries * heads.dim);
+    let from = &queries[rows.start * stride + head * group * dim..];
+    Lhs::windows(from, [rows.len(), group], [stride, dim], [1, dim], 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CacheShape, Input};
+    use crate::{CachePrecision, CacheShape, Input};
     use tiny_vlm_tensor::Workspace;
 
     /// Numbers between −1 and 1.
@@ -201,7 +154,7 @@ mod tests {
     }
 
     /// Attention of one query by its definition.
-    fn naive(query: &[f32], keys: &[&[f32]], values: &[&[f32]]) -> Vec<f64> {
+    fn naive(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>]) -> Vec<f64> {
         let dot = |key: &[f32]| -> f64 { query.iter().zip(key).map(|(a, b)| f64::from(a * b)).sum() };
         let weights: Vec<f64> =
             keys.iter().map(|key| (dot(key) / (query.len() as f64).sqrt()).exp()).collect();
@@ -211,60 +164,117 @@ mod tests {
         (0..query.len()).map(mean).collect()
     }
 
-    /// Ragged batches over caches of lengths around those of blocks, for groups from one head to more than fit at
-    /// once.
-    #[test]
-    fn attention_follows_its_definition() {
-        for (queries, keys, dim) in [(1, 1, 2), (6, 2, 10), (5, 1, 16), (49, 1, 4), (3, 3, 34)] {
-            let heads = Heads { queries, keys, dim };
-            let [width, kv_width] = [queries * dim, keys * dim];
-            let shape = CacheShape { layers: 2, kv_heads: keys, head_dim: dim };
-            for sequences in [&[(0, 1), (63, 1), (64, 3), (130, 50)][..], &[(1, 64), (0, 70)], &[(100, 1)]] {
-                let rows: usize = sequences.iter().map(|(_, enter)| enter).sum();
-                let q = random(rows * width, 1);
-                let mut caches = Vec::new();
-                for (number, (before, enter)) in sequences.iter().enumerate() {
-                    let mut cache = KvCache::new(shape);
-                    cache.grow(before + enter).unwrap();
-                    let k = random((before + enter) * kv_width, 2 + number as u32);
-                    for (offset, token) in k.chunks_exact(kv_width).enumerate() {
-                        let value: Vec<f32> = token.iter().map(|x| 1.0 - 2.0 * x).collect();
-                        cache.write(1, offset, token, &value);
-                    }
-                    cache.advance(*before);
-                    caches.push((cache, k));
-                }
-                let ids = vec![0; rows];
-                let batch: Vec<Sequence<'_>> = caches
-                    .iter_mut()
-                    .zip(sequences)
-                    .map(|((cache, _), (_, enter))| Sequence::new(Input::Tokens(&ids[..*enter]), cache))
-                    .collect();
-                let mut out = vec![f32::NAN; rows * width];
-                let workspace = Workspace::new(2);
-                let source = |number: usize| Source::Cache(batch[number].cache, 1);
-                attend(&workspace.context(), heads, &batch, source, &q, &mut out);
+    /// Sequences that have so many tokens and let so many more enter, in caches of these precisions in turn.
+    struct Batch {
+        caches: Vec<KvCache>,
+        enter: Vec<usize>,
+        queries: Vec<f32>,
+        heads: Heads,
+    }
 
-                let mut row = 0;
-                for ((_, k), (before, enter)) in caches.iter().zip(sequences) {
-                    for token in *before..before + enter {
-                        for head in 0..queries {
-                            let at = head / (queries / keys) * dim;
-                            let key = |i: usize| &k[i * kv_width + at..][..dim];
-                            let values: Vec<Vec<f32>> =
-                                (0..=token).map(|i| key(i).iter().map(|x| 1.0 - 2.0 * x).collect()).collect();
-                            let values: Vec<&[f32]> = values.iter().map(Vec::as_slice).collect();
-                            let seen: Vec<&[f32]> = (0..=token).map(key).collect();
-                            let place = row * width + head * dim;
-                            let expected = naive(&q[place..place + dim], &seen, &values);
-                            for (got, expected) in out[place..place + dim].iter().zip(expected) {
-                                assert!((f64::from(*got) - expected).abs() < 3e-6, "{heads:?} token {token}");
-                            }
-                        }
-                        row += 1;
+    impl Batch {
+        fn new(
+            level: Level,
+            heads: Heads,
+            sequences: &[(usize, usize)],
+            precisions: &[CachePrecision],
+        ) -> Self {
+            let kv_width = heads.keys * heads.dim;
+            let shape = CacheShape { layers: 2, kv_heads: heads.keys, head_dim: heads.dim };
+            let cache = |(number, (before, enter)): (usize, &(usize, usize))| {
+                let mut cache = KvCache::new(shape, precisions[number % precisions.len()]);
+                cache.grow(before + enter).unwrap();
+                let keys = random((before + enter) * kv_width, 2 + number as u32);
+                for (offset, key) in keys.chunks_exact(kv_width).enumerate() {
+                    let value: Vec<f32> = key.iter().map(|x| 1.0 - 2.0 * x).collect();
+                    cache.write(level, 1, offset, key, &value);
+                }
+                cache.advance(*before);
+                cache
+            };
+            let enter: Vec<usize> = sequences.iter().map(|(_, enter)| *enter).collect();
+            let queries = random(enter.iter().sum::<usize>() * heads.queries * heads.dim, 1);
+            Batch { caches: sequences.iter().enumerate().map(cache).collect(), enter, queries, heads }
+        }
+
+        /// The attention of every row.
+        fn attend(&mut self, level: Level, workspace: &Workspace) -> Vec<f32> {
+            let ids = vec![0; self.enter.iter().sum()];
+            let entering = self.caches.iter_mut().zip(&self.enter);
+            let batch: Vec<Sequence<'_>> =
+                entering.map(|(cache, enter)| Sequence::new(Input::Tokens(&ids[..*enter]), cache)).collect();
+            let mut out = vec![f32::NAN; self.queries.len()];
+            let source = |number: usize| Source::Cache(batch[number].cache, 1);
+            attend(&workspace.context(), level, self.heads, &batch, source, &self.queries, &mut out);
+            out
+        }
+
+        /// The attention of every row to what its cache keeps, by its definition.
+        fn naive(&self) -> Vec<f64> {
+            let Heads { queries, keys, dim } = self.heads;
+            let mut rows = self.queries.chunks_exact(queries * dim);
+            let mut out = Vec::new();
+            for (cache, enter) in self.caches.iter().zip(&self.enter) {
+                let tokens = cache.len()..cache.len() + enter;
+                let kept: Vec<_> = (0..keys).map(|head| kept(cache, head, tokens.end, dim)).collect();
+                for (token, row) in tokens.zip(&mut rows) {
+                    for (head, query) in row.chunks_exact(dim).enumerate() {
+                        let [keys, values] = &kept[head / (queries / keys)];
+                        out.extend(naive(query, &keys[..=token], &values[..=token]));
                     }
                 }
             }
+            out
+        }
+    }
+
+    /// The first keys and values of a head.
+    fn kept(cache: &KvCache, head: usize, tokens: usize, dim: usize) -> [Vec<Vec<f32>>; 2] {
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
+        for token in 0..tokens {
+            let (block, at) = (cache.block(1, head, token / BLOCK_TOKENS), token % BLOCK_TOKENS);
+            keys.push((0..dim).map(|d| block.key(at, d)).collect());
+            values.push((0..dim).map(|d| block.value(at, d)).collect());
+        }
+        [keys, values]
+    }
+
+    /// Ragged batches over caches of lengths around those of blocks, for groups from one head to more than fit at
+    /// once, in every precision at every level.
+    #[test]
+    fn attention_follows_its_definition() {
+        let workspace = Workspace::new(2);
+        for (queries, keys, dim) in [(1, 1, 2), (6, 2, 10), (5, 1, 16), (49, 1, 4), (3, 3, 34)] {
+            let heads = Heads { queries, keys, dim };
+            for sequences in [&[(0, 1), (63, 1), (64, 3), (130, 50)][..], &[(1, 64), (0, 70)], &[(100, 1)]] {
+                for precision in CachePrecision::ALL {
+                    for level in Level::available() {
+                        let mut batch = Batch::new(level, heads, sequences, &[precision]);
+                        let out = batch.attend(level, &workspace);
+                        for (at, (got, expected)) in out.iter().zip(batch.naive()).enumerate() {
+                            let off = (f64::from(*got) - expected).abs();
+                            assert!(off < 3e-6, "{level} {precision:?} {heads:?} {sequences:?} at {at}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Each sequence is attended to as if it were alone, whatever the precision of the others' caches.
+    #[test]
+    fn a_batch_may_mix_precisions() {
+        let (level, workspace) = (Level::detect(), Workspace::new(2));
+        let heads = Heads { queries: 6, keys: 2, dim: 10 };
+        let sequences = [(63, 2), (5, 1), (130, 30)];
+        let mut mixed = Batch::new(level, heads, &sequences, &CachePrecision::ALL);
+        let together = mixed.attend(level, &workspace);
+        let mut first = 0;
+        for (number, precision) in CachePrecision::ALL.into_iter().enumerate() {
+            let same = Batch::new(level, heads, &sequences, &[precision]).attend(level, &workspace);
+            let row = first..first + sequences[number].1 * 60;
+            assert_eq!(together[row.clone()], same[row.clone()], "{precision:?}");
+            first = row.end;
         }
     }
 }

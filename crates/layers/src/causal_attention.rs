@@ -2,6 +2,7 @@
 //! keeps; several heads of queries may share keys and values (Ainslie et al., 2023, arXiv:2305.13245).
 
 use tiny_vlm_kernels::{Epilogue, Residual};
+use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
 use crate::{
@@ -74,6 +75,7 @@ impl CausalAttention {
         let Projections { query, key, value, output } = &self.projections;
         let rows = x.shape()[0];
         let (width, kv_width) = (query.outputs(), key.outputs());
+        let level = Level::detect();
         let mut queries = ctx.scratch.take::<f32>(rows * width);
         {
             let mut keys = ctx.scratch.take::<f32>(rows * kv_width);
@@ -88,14 +90,14 @@ impl CausalAttention {
             let mut tokens = keys.chunks_exact(kv_width).zip(values.chunks_exact(kv_width));
             for sequence in batch.iter_mut() {
                 for (offset, (keys, values)) in (0..sequence.input.tokens()).zip(&mut tokens) {
-                    sequence.cache.write(self.layer, offset, keys, values);
+                    sequence.cache.write(level, self.layer, offset, keys, values);
                 }
             }
         }
         let mut attended = ctx.scratch.take::<f32>(rows * width);
         let batch = &*batch;
         let source = |number: usize| Source::Cache(batch[number].cache, self.layer);
-        attend(ctx, self.heads, batch, source, &queries, &mut attended);
+        attend(ctx, level, self.heads, batch, source, &queries, &mut attended);
         let residual = Epilogue { residual: Residual::Output, ..Epilogue::default() };
         output.forward_with(ctx, View::new([rows, width], &attended)?, residual, out)
     }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use tiny_vlm_kernels::{Epilogue, Layout, Packed, Residual, pack, pack_transposed};
+use tiny_vlm_kernels::{Epilogue, KvBlock, Layout, Packed, Residual, pack, pack_transposed};
 use tiny_vlm_memory::AlignedVec;
+use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
 use crate::{
     LayerError,
-    attend::{Block, Heads, Source, attend},
+    attend::{Heads, Source, attend},
     causal_attention::Projections,
     sequence::Sequence,
 };
@@ -60,7 +61,7 @@ impl LayerMemory {
         self.tokens
     }
 
-    pub(crate) fn block(&self, head: usize) -> Block<'_> {
+    pub(crate) fn block(&self, head: usize) -> KvBlock<'_> {
         let [keys, values] = lengths(self.tokens, self.dim);
         let (keys, values) = self.data[head * (keys + values)..][..keys + values].split_at(keys);
         let keys = Packed::new(keys, self.tokens, self.dim);
@@ -68,7 +69,7 @@ impl LayerMemory {
         let (Some(keys), Some(values)) = (keys, values) else {
             unreachable!("a memory is cut as it was packed");
         };
-        Block { keys, values }
+        KvBlock::F32 { keys, values }
     }
 }
 
@@ -126,7 +127,7 @@ impl CrossAttention {
                 Some(memory) => Source::Memory(memory),
                 None => Source::Nothing,
             };
-        attend(ctx, self.heads, batch, source, &queries, &mut attended);
+        attend(ctx, Level::detect(), self.heads, batch, source, &queries, &mut attended);
         let residual = Epilogue { residual: Residual::Output, ..Epilogue::default() };
         output.forward_with(ctx, View::new([rows, width], &attended)?, residual, out)
     }

@@ -3,16 +3,15 @@
 //! Blocks are reference-counted. A clone of a cache shares all of them; whoever appends first copies the one that
 //! is not full, so sequences with a common prefix hold it once.
 //!
-//! Within a block, keys and values lie as the products of attention read them ([`Layout::F32`]): keys as a weight
-//! matrix of 64 channels by `head_dim`, values as one of `head_dim` channels by 64. Appending a token writes one
-//! channel of the first and one column of the second; nothing is ever packed again.
+//! Layer by layer and head by head, a block holds keys and values as the products of attention read them
+//! ([`KvShape`]), rounded to the cache's [`CachePrecision`]. Appending a token writes its own places; nothing is ever
+//! packed or rounded again.
 
 use std::sync::Arc;
 
-use tiny_vlm_kernels::{Layout, Packed};
+use tiny_vlm_kernels::{CachePrecision, KvBlock, KvShape};
 use tiny_vlm_memory::{AlignedVec, MemoryError};
-
-use crate::attend::Block;
+use tiny_vlm_simd::Level;
 
 /// Tokens of a block.
 pub const BLOCK_TOKENS: usize = 64;
@@ -28,35 +27,12 @@ pub struct CacheShape {
     pub head_dim: usize,
 }
 
-impl CacheShape {
-    /// Elements of one head's keys in a block.
-    fn keys(&self) -> usize {
-        BLOCK_TOKENS * self.head_dim
-    }
-
-    /// Elements of one head's values in a block; values are padded to whole panels.
-    fn values(&self) -> Option<usize> {
-        Layout::F32.len(self.head_dim, BLOCK_TOKENS)
-    }
-
-    /// Elements of one head in a block.
-    fn head(&self) -> Option<usize> {
-        BLOCK_TOKENS.checked_mul(self.head_dim)?.checked_add(self.values()?)
-    }
-
-    /// Elements of a block.
-    fn block(&self) -> Result<usize, MemoryError> {
-        let heads = self.layers.checked_mul(self.kv_heads);
-        let elements = heads.zip(self.head()).and_then(|(heads, head)| heads.checked_mul(head));
-        // An impossible shape asks for more than there is, which the allocation then says.
-        Ok(elements.unwrap_or(usize::MAX))
-    }
-}
-
 /// The keys and values of one sequence. A clone shares them until either is appended to.
 #[derive(Debug)]
 pub struct KvCache {
     shape: CacheShape,
+    /// What a block holds of one head.
+    head: KvShape,
     /// At least enough blocks for `len` tokens; those before the last one in use are full.
     blocks: Vec<Arc<AlignedVec<f32>>>,
     /// Blocks that hold nothing, and that nobody shares.
@@ -66,13 +42,19 @@ pub struct KvCache {
 
 impl KvCache {
     /// An empty cache; allocates nothing yet.
-    pub fn new(shape: CacheShape) -> Self {
-        Self { shape, blocks: Vec::new(), spare: Vec::new(), len: 0 }
+    pub fn new(shape: CacheShape, precision: CachePrecision) -> Self {
+        let head = KvShape { tokens: BLOCK_TOKENS, dim: shape.head_dim, precision };
+        Self { shape, head, blocks: Vec::new(), spare: Vec::new(), len: 0 }
     }
 
     /// What it holds for each token.
     pub fn shape(&self) -> CacheShape {
         self.shape
+    }
+
+    /// What its keys and values are rounded to.
+    pub fn precision(&self) -> CachePrecision {
+        self.head.precision
     }
 
     /// How many tokens it holds.
@@ -144,20 +126,17 @@ impl KvCache {
 
     /// Writes the keys and values that one layer has of tokens behind the last, a row a token. There must be
     /// [room](Self::grow) for them.
-    pub(crate) fn write(&mut self, layer: usize, offset: usize, keys: &[f32], values: &[f32]) {
+    pub(crate) fn write(&mut self, level: Level, layer: usize, offset: usize, keys: &[f32], values: &[f32]) {
         let CacheShape { kv_heads, head_dim, .. } = self.shape;
         let position = self.len + offset;
         let (index, token) = (position / BLOCK_TOKENS, position % BLOCK_TOKENS);
-        let (head_len, keys_len) = (self.shape.head().unwrap_or(0), self.shape.keys());
+        let words = self.head.words().unwrap_or(0);
         let block = self.blocks.get_mut(index).and_then(Arc::get_mut);
         let block = block.expect("grow has made blocks of its own for these tokens");
-        let layer = &mut block[layer * kv_heads * head_len..][..kv_heads * head_len];
-        for (h, head) in layer.chunks_exact_mut(head_len).enumerate() {
-            let (to_keys, to_values) = head.split_at_mut(keys_len);
-            for d in 0..head_dim {
-                to_keys[Layout::F32.position(head_dim, token, d)] = keys[h * head_dim + d];
-                to_values[Layout::F32.position(BLOCK_TOKENS, d, token)] = values[h * head_dim + d];
-            }
+        let heads = block[layer * kv_heads * words..][..kv_heads * words].chunks_exact_mut(words);
+        for (head, (key, value)) in heads.zip(keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim)))
+        {
+            self.head.write(level, head, token, key, value);
         }
     }
 
@@ -166,17 +145,10 @@ impl KvCache {
         self.len += tokens;
     }
 
-    /// Keys (tokens by `head_dim`) and values (`head_dim` by tokens) of one block of one head.
-    pub(crate) fn block(&self, layer: usize, head: usize, index: usize) -> Block<'_> {
-        let head_len = self.shape.head().unwrap_or(0);
-        let head = &self.blocks[index][(layer * self.shape.kv_heads + head) * head_len..][..head_len];
-        let (keys, values) = head.split_at(self.shape.keys());
-        let keys = Packed::new(keys, BLOCK_TOKENS, self.shape.head_dim);
-        let values = Packed::new(values, self.shape.head_dim, BLOCK_TOKENS);
-        let (Some(keys), Some(values)) = (keys, values) else {
-            unreachable!("a block is cut as its shape says");
-        };
-        Block { keys, values }
+    /// The keys and values of one head in one block.
+    pub(crate) fn block(&self, layer: usize, head: usize, index: usize) -> KvBlock<'_> {
+        let words = self.head.words().unwrap_or(0);
+        self.head.read(&self.blocks[index][(layer * self.shape.kv_heads + head) * words..][..words])
     }
 
     fn last_is_shared(&self) -> bool {
@@ -197,7 +169,10 @@ impl KvCache {
     }
 
     fn new_block(&self) -> Result<Arc<AlignedVec<f32>>, MemoryError> {
-        Ok(Arc::new(AlignedVec::try_zeroed(self.shape.block()?)?))
+        let heads = self.shape.layers.checked_mul(self.shape.kv_heads);
+        let words = heads.zip(self.head.words()).and_then(|(heads, words)| heads.checked_mul(words));
+        // An impossible shape asks for more than there is, which the allocation then says.
+        Ok(Arc::new(AlignedVec::try_zeroed(words.unwrap_or(usize::MAX))?))
     }
 }
 
@@ -205,7 +180,13 @@ impl Clone for KvCache {
     /// Shares every block; spare ones stay with the original.
     fn clone(&self) -> Self {
         let used = self.len.div_ceil(BLOCK_TOKENS);
-        Self { shape: self.shape, blocks: self.blocks[..used].to_vec(), spare: Vec::new(), len: self.len }
+        Self {
+            shape: self.shape,
+            head: self.head,
+            blocks: self.blocks[..used].to_vec(),
+            spare: Vec::new(),
+            len: self.len,
+        }
     }
 }
 
@@ -223,70 +204,95 @@ mod tests {
                 let value = |i: usize| mark + (cache.len() + offset) as f32 + 0.01 * (layer * 15 + i) as f32;
                 let keys: Vec<f32> = (0..15).map(value).collect();
                 let values: Vec<f32> = keys.iter().map(|key| -key).collect();
-                cache.write(layer, offset, &keys, &values);
+                cache.write(Level::detect(), layer, offset, &keys, &values);
             }
         }
         cache.advance(tokens);
     }
 
     fn key(cache: &KvCache, position: usize) -> f32 {
-        let block = cache.block(1, 2, position / BLOCK_TOKENS);
-        let (key, value) =
-            (block.keys.get(position % BLOCK_TOKENS, 4), block.values.get(4, position % BLOCK_TOKENS));
-        assert_eq!(key, -value);
-        key
+        let (block, token) = (cache.block(1, 2, position / BLOCK_TOKENS), position % BLOCK_TOKENS);
+        assert_eq!(block.key(token, 4), -block.value(token, 4));
+        block.key(token, 4)
+    }
+
+    fn caches() -> [KvCache; 3] {
+        CachePrecision::ALL.map(|precision| KvCache::new(SHAPE, precision))
     }
 
     #[test]
     fn tokens_lie_where_they_were_written() {
-        let mut cache = KvCache::new(SHAPE);
-        for tokens in [1, 70, 57, 1] {
-            append(&mut cache, tokens, 0.0);
-        }
-        assert_eq!(cache.len(), 129);
-        for position in 0..129 {
-            assert!((key(&cache, position) - (position as f32 + 0.29)).abs() < 1e-4);
+        for mut cache in caches() {
+            for tokens in [1, 70, 57, 1] {
+                append(&mut cache, tokens, 0.0);
+            }
+            assert_eq!(cache.len(), 129);
+            let relative = if cache.precision() == CachePrecision::F32 { 1e-6 } else { 1.0 / 253.0 };
+            for position in 0..129 {
+                let expected = position as f32 + 0.29;
+                assert!((key(&cache, position) - expected).abs() < relative * (expected + 1.0));
+            }
         }
     }
 
     #[test]
     fn clones_share_until_they_differ() {
-        let mut one = KvCache::new(SHAPE);
-        append(&mut one, 100, 0.0);
-        let mut two = one.clone();
-        assert_eq!((one.shared_blocks(), two.shared_blocks()), (2, 2));
-        append(&mut two, 1, 1000.0);
-        append(&mut one, 1, 2000.0);
-        assert_eq!((one.shared_blocks(), two.shared_blocks()), (1, 1));
-        for position in 0..100 {
-            assert_eq!(key(&one, position), key(&two, position));
+        for mut one in caches() {
+            append(&mut one, 100, 0.0);
+            let mut two = one.clone();
+            assert_eq!((one.shared_blocks(), two.shared_blocks()), (2, 2));
+            assert_eq!(one.precision(), two.precision());
+            append(&mut two, 1, 1000.0);
+            append(&mut one, 1, 2000.0);
+            assert_eq!((one.shared_blocks(), two.shared_blocks()), (1, 1));
+            for position in 0..100 {
+                assert_eq!(key(&one, position), key(&two, position));
+            }
+            assert!(key(&two, 100) < 2000.0 && key(&one, 100) > 2000.0);
         }
-        assert!(key(&two, 100) < 2000.0 && key(&one, 100) > 2000.0);
     }
 
     #[test]
     fn truncated_blocks_are_used_again() {
-        let mut cache = KvCache::new(SHAPE);
-        cache.reserve(200).unwrap();
-        let bytes = cache.bytes();
-        append(&mut cache, 200, 0.0);
-        assert_eq!(cache.bytes(), bytes);
-        cache.truncate(63);
-        append(&mut cache, 100, 500.0);
-        assert_eq!((cache.len(), cache.bytes()), (163, bytes));
-        assert!(key(&cache, 62) < 64.0 && key(&cache, 63) > 500.0);
-        // What was reserved holds for a shared last block, too.
-        let other = cache.clone();
-        cache.reserve(1).unwrap();
-        let bytes = cache.bytes();
-        append(&mut cache, 1, 0.0);
-        assert!(cache.bytes() <= bytes && other.len() == 163);
+        for mut cache in caches() {
+            cache.reserve(200).unwrap();
+            let bytes = cache.bytes();
+            append(&mut cache, 200, 0.0);
+            assert_eq!(cache.bytes(), bytes);
+            cache.truncate(63);
+            append(&mut cache, 100, 500.0);
+            assert_eq!((cache.len(), cache.bytes()), (163, bytes));
+            assert!(key(&cache, 62) < 64.0 && key(&cache, 63) > 500.0);
+            // What was reserved holds for a shared last block, too.
+            let other = cache.clone();
+            cache.reserve(1).unwrap();
+            let bytes = cache.bytes();
+            append(&mut cache, 1, 0.0);
+            assert!(cache.bytes() <= bytes && other.len() == 163);
+        }
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_precision() {
+        let shape = CacheShape { layers: 4, kv_heads: 3, head_dim: 64 };
+        let bytes = CachePrecision::ALL.map(|precision| {
+            let mut cache = KvCache::new(shape, precision);
+            cache.reserve(65).unwrap();
+            cache.bytes()
+        });
+        // Two blocks of 64 tokens, of keys and of values.
+        let elements = 4 * 3 * 2 * 64 * 2 * 64;
+        // A scale of four bytes for 64 elements of one.
+        assert_eq!(bytes, [4 * elements, 2 * elements, elements + elements / 16]);
     }
 
     #[test]
     fn impossible_shapes_are_errors() {
-        let mut cache = KvCache::new(CacheShape { layers: usize::MAX, kv_heads: 2, head_dim: 64 });
-        assert!(cache.reserve(1).is_err());
-        assert!(cache.grow(1).is_err());
+        for precision in CachePrecision::ALL {
+            let shape = CacheShape { layers: usize::MAX, kv_heads: 2, head_dim: 64 };
+            let mut cache = KvCache::new(shape, precision);
+            assert!(cache.reserve(1).is_err());
+            assert!(cache.grow(1).is_err());
+        }
     }
 }

@@ -57,5 +57,5 @@ pub use rotary::Rotary;
 pub use scratch_tensor::ScratchTensor;
 pub use self_attention::SelfAttention;
 pub use sequence::{Input, Sequence};
-pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Residual};
+pub use tiny_vlm_kernels::{Activation, CachePrecision, ConvShape, Epilogue, Residual};
 pub use tiny_vlm_quant::{Matrix, Precision};
