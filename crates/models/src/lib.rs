@@ -31,3 +31,4 @@ pub use options::{ModelOptions, Precision, Profile, RequestShape, UnknownPrecisi
 pub use prompt::{PreparedPrompt, PromptParts, Special, Task, Turn};
 pub use registry::{known, load, open};
 pub use source::Source;
+pub use tiny_vlm_decoder::CachePrecision;

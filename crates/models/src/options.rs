@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use tiny_vlm_decoder::CachePrecision;
+
 /// The form that the weights take in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -75,6 +77,8 @@ pub struct ModelOptions {
     pub precision: Precision,
     /// What the user would rather have more of.
     pub profile: Profile,
+    /// What the decoder's keys and values are rounded to.
+    pub kv_cache: CachePrecision,
 }
 
 impl ModelOptions {
@@ -88,6 +92,12 @@ impl ModelOptions {
     #[must_use]
     pub fn with_profile(self, profile: Profile) -> Self {
         Self { profile, ..self }
+    }
+
+    /// The same with keys and values of another precision.
+    #[must_use]
+    pub fn with_kv_cache(self, kv_cache: CachePrecision) -> Self {
+        Self { kv_cache, ..self }
     }
 }
 

@@ -41,6 +41,7 @@ pub use session::Session;
 pub use stream::Stream;
 pub use system::{Kernel, System};
 pub use tiny_vlm_models::{
-    Family, Lang, Line, ModelError, ModelInfo, Precision, Profile, RequestShape, Source, Thing, UnknownLang,
+    CachePrecision, Family, Lang, Line, ModelError, ModelInfo, Precision, Profile, RequestShape, Source,
+    Thing, UnknownLang,
 };
 pub use tiny_vlm_tensor::{Progress, Stop};

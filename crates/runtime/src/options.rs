@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tiny_vlm_models::{Lang, ModelOptions, Precision, Profile, RequestShape};
+use tiny_vlm_models::{CachePrecision, Lang, ModelOptions, Precision, Profile, RequestShape};
 use tiny_vlm_tensor::{Stop, default_threads};
 
 use crate::Error;
@@ -22,6 +22,8 @@ pub struct LoadOptions {
     pub precision: Precision,
     /// What the user would rather have more of.
     pub profile: Profile,
+    /// What is kept of each token of a conversation is rounded to this: bf16 takes half the memory, int8 about a quarter.
+    pub kv_cache: CachePrecision,
     /// Threads in all. `None` asks `TINY_VLM_THREADS`, and then takes what the system allows the process.
     pub threads: Option<usize>,
     /// How many requests may work at the same moment, each on its share of the threads; others wait for their turn
@@ -36,6 +38,7 @@ impl Default for LoadOptions {
         Self {
             precision: Precision::default(),
             profile: Profile::default(),
+            kv_cache: CachePrecision::default(),
             threads: None,
             instances: 1,
             feature_cache_bytes: 64 << 20,
@@ -54,6 +57,12 @@ impl LoadOptions {
     #[must_use]
     pub fn profile(self, profile: Profile) -> Self {
         Self { profile, ..self }
+    }
+
+    /// The same with keys and values of another precision.
+    #[must_use]
+    pub fn kv_cache(self, kv_cache: CachePrecision) -> Self {
+        Self { kv_cache, ..self }
     }
 
     /// The same with this number of threads.
@@ -81,7 +90,10 @@ impl LoadOptions {
     }
 
     pub(crate) fn model(&self) -> ModelOptions {
-        ModelOptions::default().with_precision(self.precision).with_profile(self.profile)
+        ModelOptions::default()
+            .with_precision(self.precision)
+            .with_profile(self.profile)
+            .with_kv_cache(self.kv_cache)
     }
 }
 

@@ -39,7 +39,7 @@ pub use tiny_vlm_image::{
     Alpha, Format, Header as ImageHeader, Image, ImageError, Limits as ImageLimits, Options as ImageOptions,
 };
 pub use tiny_vlm_runtime::{
-    Answer, CacheStats, Drift, Error, ErrorKind, Family, FinishReason, Kernel, Lang, Line, LoadOptions,
-    ModelError, ModelInfo, Note, Precision, Profile, Progress, Prompt, Reading, RequestOptions, RequestShape,
-    Session, Source, Stop, Stream, System, Thing, Timings, UnknownLang, Usage,
+    Answer, CachePrecision, CacheStats, Drift, Error, ErrorKind, Family, FinishReason, Kernel, Lang, Line,
+    LoadOptions, ModelError, ModelInfo, Note, Precision, Profile, Progress, Prompt, Reading, RequestOptions,
+    RequestShape, Session, Source, Stop, Stream, System, Thing, Timings, UnknownLang, Usage,
 };

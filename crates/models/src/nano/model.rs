@@ -71,6 +71,7 @@ impl Nano {
         let root = params.root();
         let eyes = Eyes::load(&root, &config, sizes.hidden).map_err(vision_error)?;
         let decoder = Decoder::load(&root.scope("decoder"), &root, &sizes, &NAMES).map_err(decoder_error)?;
+        let decoder = decoder.with_cache_precision(options.kv_cache);
         let info = info(&params, &sizes);
         params.finish().map_err(|error| ModelError::Weights(Box::new(error)))?;
         Ok(Nano { config, info, tokenizer, eyes, decoder })
