@@ -1,8 +1,9 @@
 //! What is timed: operators, number formats and the shapes of the models.
 
+use half::bf16;
 use tiny_vlm_kernels::{
-    DepthwiseInput, Head, Norm, NormKind, OutMut, attend, depthwise, norm, quantize_rows, quantized_stride,
-    softmax,
+    CachePrecision, DepthwiseInput, Head, KvShape, Lhs, Lines, Norm, NormKind, OutMut, Single, attend,
+    depthwise, f32_kernel, norm, quantize_rows, quantized_stride, softmax, widened_kernel,
 };
 use tiny_vlm_quant::{
     Activation, ConvShape, Epilogue, Group, Matrix, Precision, conv2d, matmul, prune_blocks,
@@ -41,6 +42,11 @@ const DEPTHWISE: [[usize; 4]; 7] = [
     [64, 64, 384, 7],
 ];
 
+/// Heads of queries, heads of keys, length of a head and tokens of SmolVLM-256M's attention when it says one token.
+const ATTENTION_STEP: [usize; 4] = [9, 3, 64, 1024];
+/// Tokens of a cache's block.
+const BLOCK_TOKENS: usize = 64;
+
 /// A row of the table.
 pub(crate) struct Case {
     pub(crate) op: &'static str,
@@ -62,6 +68,9 @@ enum What {
     Depthwise([usize; 4]),
     /// Tokens, heads, and the length of a head.
     Attention([usize; 3]),
+    /// One token's attention over what a cache keeps; and whether over so many layers in turn that none is in a cache
+    /// of the machine's any more.
+    AttentionStep([usize; 4], CachePrecision, bool),
     Softmax([usize; 2]),
     Norm([usize; 2]),
     Quantize([usize; 2]),
@@ -118,6 +127,12 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(DEPTHWISE.map(|shape| f32("depthwise", What::Depthwise(shape))));
     cases.push(f32("attention", What::Attention([1024, 12, 64])));
     cases.push(f32("attention", What::Attention([256, 12, 64])));
+    for precision in CachePrecision::ALL {
+        for (op, stream) in [("attention-step", false), ("attention-step-stream", true)] {
+            let what = What::AttentionStep(ATTENTION_STEP, precision, stream);
+            cases.push(Case { op, format: precision.name(), group: None, what });
+        }
+    }
     cases.push(f32("softmax", What::Softmax([48, 1024])));
     cases.push(f32("norm", What::Norm([256, 768])));
     cases.push(f32("quantize", What::Quantize([256, 768])));
@@ -132,6 +147,7 @@ impl Case {
             What::Conv([h, w, c], _) => format!("{h}x{w}x{c} 3x3"),
             What::Depthwise([h, w, c, k]) => format!("{h}x{w}x{c} {k}x{k}"),
             What::Attention([t, h, d]) => format!("{t}x{h}x{d}"),
+            What::AttentionStep([queries, keys, d, t], ..) => format!("{queries}/{keys}x{d}x{t}"),
             What::Softmax([r, c]) | What::Norm([r, c]) | What::Quantize([r, c]) => format!("{r}x{c}"),
         }
     }
@@ -154,6 +170,7 @@ impl Case {
             What::Conv(shape, precision) => conv(level, shape, precision),
             What::Depthwise(shape) => depthwise_conv(level, shape),
             What::Attention(shape) => attention(level, shape),
+            What::AttentionStep(shape, precision, stream) => attention_step(level, shape, precision, stream),
             What::Softmax([rows, columns]) => {
                 let mut data = noise(rows * columns);
                 elementwise("softmax", rows * columns, move |_| {
@@ -336,6 +353,55 @@ fn attention(level: Level, [tokens, heads, dim]: [usize; 3]) -> Subject {
                 let out = out.into_data().expect("a row has no gaps");
                 attend(level, &head(number), scratch, out, dim);
             });
+        }),
+    }
+}
+
+fn attention_step(
+    level: Level,
+    [heads, kv_heads, dim, tokens]: [usize; 4],
+    precision: CachePrecision,
+    stream: bool,
+) -> Subject {
+    let (group, block_tokens) = (heads / kv_heads, BLOCK_TOKENS);
+    let shape = KvShape { tokens: block_tokens, dim, precision };
+    let words = shape.words().expect("a block of some kilobytes");
+    let blocks = tokens.div_ceil(block_tokens);
+    let mut layer = vec![0.0; kv_heads * blocks * words];
+    let (key, value) = (noise(dim), noise(2 * dim));
+    for block in layer.chunks_exact_mut(words) {
+        (0..block_tokens).for_each(|token| shape.write(level, block, token, &key, &value[dim..]));
+    }
+    let layer_bytes = 4 * layer.len();
+    let layers = vec![layer; if stream { BEYOND_CACHE.div_ceil(layer_bytes) } else { 1 }];
+    let bytes = layers.len() * layer_bytes;
+    let (queries, mut out) = (noise(heads * dim), vec![0.0; heads * dim]);
+    Subject {
+        kernel: match precision {
+            CachePrecision::Bf16 => widened_kernel::<Single<bf16>>(level),
+            CachePrecision::Int8 => widened_kernel::<Single<i8>>(level),
+            _ => f32_kernel(level),
+        },
+        limit: Limit::Read(bytes),
+        work: bytes as f64,
+        run: Box::new(move |ctx| {
+            for layer in &layers {
+                let out = ViewMut::new([kv_heads, group * dim], &mut out).expect("as long as its shape");
+                let scratch = Lines::scratch(group, dim, tokens, block_tokens);
+                ctx.for_each_tile_with_scratch(out, [1, group * dim], scratch, |[head, _], out, scratch| {
+                    let lines = Lines {
+                        queries: Lhs::matrix(&queries[head * group * dim..], group, dim, dim),
+                        group,
+                        seen: tokens,
+                        causal: false,
+                        block_tokens,
+                        scale: 0.125,
+                    };
+                    let block = |index| shape.read(&layer[(head * blocks + index) * words..][..words]);
+                    let sums = lines.attend(level, block, scratch);
+                    out.into_data().expect("a row has no gaps").copy_from_slice(sums);
+                });
+            }
         }),
     }
 }
