@@ -268,11 +268,17 @@ impl Depthwise<'_, '_> {
 fn gather<I: Isa>(isa: I, pixels: &[f32], c: usize, n: usize, inside: Range<usize>, to: &mut [[f32; LANES]]) {
     to[..inside.start].fill([0.0; LANES]);
     to[inside.end..].fill([0.0; LANES]);
-    for (to, pixel) in to[inside].iter_mut().zip(pixels.chunks(c)) {
-        match pixel.first_chunk() {
-            Some(whole) if n == LANES => isa.store_array(to, isa.load_array(whole)),
-            _ => isa.store_array(to, isa.load_slice(&pixel[..n])),
+    let to = &mut to[inside];
+    if n < LANES {
+        for (to, pixel) in to.iter_mut().zip(pixels.chunks(c)) {
+            isa.store_array(to, isa.load_slice(&pixel[..n]));
         }
+        return;
+    }
+    assert!(to.is_empty() || pixels.len() >= (to.len() - 1) * c + LANES, "pixels end within a strip");
+    for (i, to) in to.iter_mut().enumerate() {
+        // SAFETY: 16 channels of every pixel are there, as has just been checked of the last one.
+        isa.store_array(to, unsafe { isa.load(pixels.as_ptr().add(i * c)) });
     }
 }
 

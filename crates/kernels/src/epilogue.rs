@@ -200,40 +200,69 @@ impl Op for Finish<'_, '_> {
 impl Finish<'_, '_> {
     #[inline(always)]
     fn each<I: Isa, F: Function>(&self, isa: I, f: F) {
-        let ep = self.epilogue;
-        for r in 0..self.rows {
-            for c in (0..self.columns).step_by(LANES) {
-                let n = (self.columns - c).min(LANES);
-                let (row, column) = (self.row + r, self.column + c);
-                // SAFETY: whoever made this checked that the epilogue fits the whole output, of which `row` and
-                // `column .. column + n` are a part, and that buffer and output have these rows and columns.
-                unsafe {
-                    let mut x = isa.load(self.from.add(r * self.from_stride + c));
-                    if let Some(bias) = ep.bias {
-                        x = isa.add(x, isa.load_first(bias.as_ptr().add(column), n));
-                    }
-                    x = f.apply(isa, x);
-                    if let Some(gate) = ep.gate {
-                        let at = gate.as_ptr().add(row * gate.strides()[0] + column);
-                        x = isa.mul(x, isa.load_first(at, n));
-                    }
-                    if let Some(scale) = ep.scale {
-                        x = isa.mul(x, isa.load_first(scale.as_ptr().add(column), n));
-                    }
-                    let to = self.to.add(r * self.to_stride + c);
-                    match ep.residual {
-                        Residual::None => {}
-                        Residual::Add(m) => {
-                            let at = m.as_ptr().add(row * m.strides()[0] + column);
-                            x = isa.add(isa.load_first(at, n), x);
-                        }
-                        Residual::Output => x = isa.add(isa.load_first(to, n), x),
-                    }
-                    isa.store_first(to, n, x);
-                }
+        for c in (0..self.columns).step_by(LANES) {
+            if self.columns - c >= LANES {
+                self.column::<I, F, true>(isa, f, c, LANES);
+            } else {
+                self.column::<I, F, false>(isa, f, c, self.columns - c);
             }
         }
     }
+
+    /// The rows of `n` columns from `c` on: a vector of them where `WHOLE`.
+    #[inline(always)]
+    #[expect(clippy::manual_map, reason = "a closure would lose the instruction set")]
+    fn column<I: Isa, F: Function, const WHOLE: bool>(&self, isa: I, f: F, c: usize, n: usize) {
+        let ep = self.epilogue;
+        let column = self.column + c;
+        // SAFETY: whoever made this checked that the epilogue fits the whole output, of which the rows from `row` on and
+        // `column .. column + n` are a part, and that buffer and output have these rows and columns.
+        unsafe {
+            let bias = match ep.bias {
+                Some(bias) => Some(load::<I, WHOLE>(isa, bias.as_ptr().add(column), n)),
+                None => None,
+            };
+            let scale = match ep.scale {
+                Some(scale) => Some(load::<I, WHOLE>(isa, scale.as_ptr().add(column), n)),
+                None => None,
+            };
+            for r in 0..self.rows {
+                let row = self.row + r;
+                let mut x = isa.load(self.from.add(r * self.from_stride + c));
+                if let Some(bias) = bias {
+                    x = isa.add(x, bias);
+                }
+                x = f.apply(isa, x);
+                if let Some(gate) = ep.gate {
+                    let at = gate.as_ptr().add(row * gate.strides()[0] + column);
+                    x = isa.mul(x, load::<I, WHOLE>(isa, at, n));
+                }
+                if let Some(scale) = scale {
+                    x = isa.mul(x, scale);
+                }
+                let to = self.to.add(r * self.to_stride + c);
+                match ep.residual {
+                    Residual::None => {}
+                    Residual::Add(m) => {
+                        let at = m.as_ptr().add(row * m.strides()[0] + column);
+                        x = isa.add(load::<I, WHOLE>(isa, at, n), x);
+                    }
+                    Residual::Output => x = isa.add(load::<I, WHOLE>(isa, to, n), x),
+                }
+                if WHOLE { isa.store(to, x) } else { isa.store_first(to, n, x) }
+            }
+        }
+    }
+}
+
+/// Reads `n` values, and 16 where `WHOLE`.
+///
+/// # Safety
+/// They must be there.
+#[inline(always)]
+unsafe fn load<I: Isa, const WHOLE: bool>(isa: I, from: *const f32, n: usize) -> I::F32 {
+    // SAFETY: the caller's promise.
+    unsafe { if WHOLE { isa.load(from) } else { isa.load_first(from, n) } }
 }
 
 /// Checks that an epilogue fits the whole output that a rectangle is part of.

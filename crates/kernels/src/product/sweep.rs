@@ -79,8 +79,10 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                     unsafe {
                         let at = to.add((row - rows.start) * stride + channel - columns.start);
                         let through = last_k && !ep.is_nothing();
-                        let mut block = Block {
-                            rows: [null(); MOST_ROWS],
+                        let block = Block {
+                            // An array of nulls to begin with would be copied in pieces that overlap, and such a copy
+                            // waits for every store before it, those of the last tile's sums to memory, too.
+                            rows: std::array::from_fn(|i| lhs.row(row + i.min(mr - 1)).add(k * 4)),
                             runs: lhs.runs,
                             run_step: lhs.run_step,
                             run_len: words,
@@ -94,9 +96,6 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                             row,
                             channel,
                         };
-                        for i in 0..mr {
-                            block.rows[i] = lhs.row(row + i).add(k * 4);
-                        }
                         pick(isa, product, mr, nv, &block);
                         if through {
                             isa.call(Finish {
