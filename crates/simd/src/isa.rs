@@ -73,6 +73,13 @@ pub trait Isa: Copy + Send + Sync + 'static {
     /// # Safety
     /// `src` must be valid for reading `n` values.
     unsafe fn load_first(self, src: *const f32, n: usize) -> Self::F32;
+    /// Has the cache line around `at` fetched into the second-level cache, if the instruction set can ask for that. It need
+    /// not be readable.
+    #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        _ = at;
+    }
+
     /// Writes 16 values.
     ///
     /// # Safety

@@ -96,6 +96,12 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                             row,
                             channel,
                         };
+                        // Stores that miss would fill the queue, and what a tile spills would wait behind them.
+                        for i in 0..mr {
+                            for j in 0..nv {
+                                isa.prefetch(at.wrapping_add(i * stride + j * LANES));
+                            }
+                        }
                         pick(isa, product, mr, nv, &block);
                         if through {
                             isa.call(Finish {

@@ -69,6 +69,10 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        vector!(_mm_prefetch::<_MM_HINT_T1>(at.cast()))
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> [__m256; 2] {
         vector!([_mm256_set1_ps(x); 2])
     }

@@ -76,6 +76,10 @@ impl<const DOT: u8> Isa for Avx512<DOT> {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const f32) {
+        vector!(_mm_prefetch::<_MM_HINT_T1>(at.cast()))
+    }
+    #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
         vector!(_mm512_set1_ps(x))
     }
