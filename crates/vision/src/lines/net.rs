@@ -1,7 +1,7 @@
 //! The network that marks lines of print: a grey picture to a map at stride 4.
 //!
 //! A small feature pyramid (Lin et al., 2017, arXiv:1612.03144) of 3 × 3 convolutions. Where a picture is large, it goes
-//! through in **bands** of rows, so that a level of 1760 × 1760 pixels takes some 24 MB instead of 75. A cell of the map
+//! through in **bands** of rows, so that a level of 1760 × 1760 pixels takes some 18 MB instead of 75. A cell of the map
 //! sees [`ABOVE`] rows of pixels above its own and [`BELOW`] below, so a band that has them gives the very cells that the
 //! whole picture gives; all layers are local, and what the bands share is computed twice.
 
@@ -19,7 +19,7 @@ use crate::{LinesConfig, VisionError};
 const OUTPUTS: usize = 2;
 
 /// Pixels of a band with its surroundings, about. The largest buffers of a band take 24 bytes a pixel together.
-const BAND_PIXELS: usize = 1 << 20;
+const BAND_PIXELS: usize = 3 << 18;
 
 /// The fewest rows of a band, its surroundings not counted.
 const LEAST_BAND: usize = 64;
