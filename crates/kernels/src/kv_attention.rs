@@ -223,7 +223,8 @@ mod tests {
                                 assert!(off < bound + 2e-6, "{what}: {off} beyond {bound}");
                             }
                         }
-                        if level != Level::SCALAR {
+                        // An engine may round WebAssembly's relaxed multiply-add once or twice, portable code twice.
+                        if level != Level::SCALAR && level.name() != "relaxed" {
                             assert_eq!(*bits.get_or_insert_with(|| sums.clone()), sums, "{what} differs");
                         }
                     }
