@@ -1,11 +1,12 @@
-//! f32 activations by f32 weights.
+//! f32 activations by weights that are f32, or that are widened to it as they are loaded.
 
 use std::marker::PhantomData;
 
-use tiny_vlm_simd::{Isa, Level, Op, Tile};
+use tiny_vlm_simd::{Isa, LANES, Level, Op, Tile};
 
 use super::sweep::{sweep, sweep_panels};
-use super::walk::{Across, Dense, Kept, Walk, at_most, tile_name};
+use super::walk::{Across, Kept, Walk, at_most, tile_name};
+use super::widened::{Widen, gemm_widened, widened_kernel};
 use super::{Block, Product, Steps};
 use crate::epilogue::Epilogue;
 use crate::layout::Packed;
@@ -15,20 +16,28 @@ use crate::panels::Panels;
 use crate::sparse::{BLOCK, Sparse};
 
 #[derive(Clone, Copy)]
-struct F32<W>(W);
+struct F32<W, T>(W, PhantomData<T>);
 
-impl<I: Isa, W: Walk> Product<I> for F32<W> {
-    const STEP: usize = 64;
+impl<I: Isa, W: Walk, T: Widen> Product<I> for F32<W, T> {
+    const STEP: usize = LANES * size_of::<T>();
     const RESUMES: bool = W::RESUMES;
-    const TILE: Tile = at_most::<W>(I::TILE);
+    const TILE: Tile = at_most::<W>(tile::<I, T>());
 
     #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
-        isa.call(Call::<W, MR, NV>(self, block));
+        isa.call(Call::<W, T, MR, NV>(self, block));
     }
 }
 
-impl<I: Isa, W: Walk> Steps<I> for F32<W> {
+/// Half the rows for narrow formats: they save memory, and larger tiles would only make the library larger.
+const fn tile<I: Isa, T>() -> Tile {
+    if size_of::<T>() == size_of::<f32>() {
+        return I::TILE;
+    }
+    Tile { rows: I::TILE.rows.div_ceil(2), accumulators: I::TILE.accumulators.div_ceil(2) }
+}
+
+impl<I: Isa, W: Walk, T: Widen> Steps<I> for F32<W, T> {
     type Acc = I::F32;
     type B = I::F32;
     const CONVERTS: bool = false;
@@ -44,8 +53,8 @@ impl<I: Isa, W: Walk> Steps<I> for F32<W> {
     }
     #[inline(always)]
     unsafe fn weights(self, isa: I, from: *const u8) -> I::F32 {
-        // SAFETY: the caller's promise.
-        unsafe { isa.load(from.cast()) }
+        // SAFETY: the caller's promise of a step, which is 16 values.
+        unsafe { T::widen(isa, from.cast()) }
     }
     #[inline(always)]
     fn spread(self, isa: I, word: u32) -> I::F32 {
@@ -65,54 +74,59 @@ impl<I: Isa, W: Walk> Steps<I> for F32<W> {
     }
 }
 
-struct Call<'a, W, const MR: usize, const NV: usize>(F32<W>, &'a Block);
+struct Call<'a, W, T, const MR: usize, const NV: usize>(F32<W, T>, &'a Block);
 
-impl<W: Walk, const MR: usize, const NV: usize> Op for Call<'_, W, MR, NV> {
+impl<W: Walk, T: Widen, const MR: usize, const NV: usize> Op for Call<'_, W, T, MR, NV> {
     type Output = ();
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         // SAFETY: made by `Product::call`, whose caller promises the same.
-        unsafe { self.1.run::<I, F32<W>, W, MR, NV>(isa, self.0, self.0.0) }
+        unsafe { self.1.run::<I, F32<W, T>, W, MR, NV>(isa, self.0, self.0.0) }
     }
 }
 
-struct Gemm<'a, 'b, W> {
-    lhs: Words,
-    walk: W,
-    weights: &'a [f32],
+/// A product of the rows `lhs`.
+pub(super) struct Gemm<'a, 'b, W, T> {
+    pub(super) lhs: Words,
+    pub(super) walk: W,
+    pub(super) weights: &'a [T],
     /// Steps of a panel, where all have as many.
-    steps: usize,
-    epilogue: &'b Epilogue<'a>,
-    out: OutMut<'b>,
+    pub(super) steps: usize,
+    pub(super) epilogue: &'b Epilogue<'a>,
+    pub(super) out: OutMut<'b>,
 }
 
-impl<W: Walk> Op for Gemm<'_, '_, W> {
+impl<W: Walk, T: Widen> Op for Gemm<'_, '_, W, T> {
     type Output = ();
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
         let weights = self.weights.as_ptr().cast();
         // SAFETY: who made it checked rows, columns and K against one another.
-        unsafe { sweep(isa, F32(self.walk), &self.lhs, weights, self.steps, self.epilogue, self.out) }
+        unsafe {
+            let product = F32(self.walk, PhantomData::<T>);
+            sweep(isa, product, &self.lhs, weights, self.steps, self.epilogue, self.out);
+        }
     }
 }
 
 /// The name of the kernel that a level takes.
 pub fn f32_kernel(level: Level) -> String {
-    level.run(Name::<Dense>(PhantomData))
+    widened_kernel::<f32>(level)
 }
 
 /// The name of the kernel that a level takes for sparse weights.
 pub fn sparse_f32_kernel(level: Level) -> String {
-    level.run(Name::<Across<'_, BLOCK>>(PhantomData))
+    level.run(Name::<Across<'_, BLOCK>, f32>(PhantomData))
 }
 
-struct Name<W>(PhantomData<W>);
+/// The name of a kernel.
+pub(super) struct Name<W, T>(pub(super) PhantomData<(W, T)>);
 
-impl<W: Walk> Op for Name<W> {
+impl<W: Walk, T: Widen> Op for Name<W, T> {
     type Output = String;
     #[inline(always)]
     fn eval<I: Isa>(self, _: I) -> String {
-        format!("{}-f32f32f32-{}", I::NAME, tile_name::<W>(I::TILE))
+        format!("{}-f32{}f32-{}", I::NAME, T::NAME, tile_name::<W>(tile::<I, T>()))
     }
 }
 
@@ -127,9 +141,7 @@ pub fn gemm_f32<'a>(
     epilogue: &Epilogue<'a>,
     out: OutMut<'_>,
 ) {
-    check_shapes(lhs.rows(), lhs.columns(), weights.n(), weights.k(), &out);
-    let (lhs, steps) = (lhs.words(), weights.steps());
-    level.run(Gemm { lhs, walk: Dense, weights: weights.data(), steps, epilogue, out });
+    gemm_widened(level, lhs, weights, epilogue, out);
 }
 
 /// Computes a rectangle of `epilogue(lhs · weightsᵀ)` without the blocks that are left out.
@@ -182,7 +194,16 @@ impl Op for GemmPanels<'_, '_> {
     fn eval<I: Isa>(self, isa: I) {
         let weight_bytes = self.walk.panel_bytes();
         // SAFETY: who made it checked rows, columns and K against one another.
-        unsafe { sweep_panels(isa, F32(self.walk), self.x, weight_bytes, self.epilogue, self.out) }
+        unsafe {
+            sweep_panels(
+                isa,
+                F32(self.walk, PhantomData::<f32>),
+                self.x,
+                weight_bytes,
+                self.epilogue,
+                self.out,
+            )
+        }
     }
 }
 
