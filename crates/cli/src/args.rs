@@ -3,9 +3,9 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use lexopt::{Arg, Parser, ValueExt};
-use tiny_vlm::{ImageLimits, Lang, LoadOptions, Precision, RequestOptions};
+use tiny_vlm::{Grammar, ImageLimits, Lang, LoadOptions, Precision, RequestOptions};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, input};
 
 /// The commands, by the names that they have on the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,9 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag("top-p", Some("P"), "option-sampling", ANSWERING),
     flag("min-p", Some("P"), "option-sampling", ANSWERING),
     flag("stop", Some("TEXT"), "option-stop", ANSWERING),
+    flag("json-schema", Some("FILE"), "option-json-schema", ANSWERING),
+    flag("regex", Some("REGEX"), "option-regex", ANSWERING),
+    flag("grammar", Some("FILE"), "option-grammar", ANSWERING),
     flag("deadline", Some("TIME"), "option-deadline", LOOKING),
     flag("json", None, "option-json", REPORTING),
     flag("stats", None, "option-stats", LOOKING),
@@ -215,6 +218,14 @@ impl Args {
                 self.answers = Some(value.into());
                 return Ok(());
             }
+            "json-schema" => {
+                self.request.grammar = Some(Grammar::JsonSchema(input::grammar(&value)?));
+                return Ok(());
+            }
+            "grammar" => {
+                self.request.grammar = Some(Grammar::Lark(input::grammar(&value)?));
+                return Ok(());
+            }
             _ => {}
         }
         let text = value.string().map_err(|value| wrong(flag, &value.to_string(), "UTF-8"))?;
@@ -239,6 +250,7 @@ impl Args {
             "top-p" => self.request.top_p = fraction(flag, &text, 1.0)?,
             "min-p" => self.request.min_p = fraction(flag, &text, 1.0)?,
             "stop" => self.request.stop.push(text),
+            "regex" => self.request.grammar = Some(Grammar::Regex(text)),
             "deadline" => self.request.deadline = Some(time(flag, &text)?),
             "max-image-bytes" => self.limits.max_bytes = number(flag, &text, 1..=u64::MAX)?,
             "max-pixels" => self.limits.max_pixels = number(flag, &text, 1..=u64::MAX)?,

@@ -57,6 +57,17 @@ pub(crate) fn question(operand: &OsStr, max_bytes: usize) -> Result<String, Fail
     operand.to_str().map(str::to_owned).ok_or_else(not_utf8)
 }
 
+/// The text of a file that says what form an answer must have.
+pub(crate) fn grammar(path: &OsStr) -> Result<String, Failure> {
+    const MAX_BYTES: u64 = 1 << 20;
+    let failure = |reason: String| {
+        Failure::input("grammar-read", &[("path", &path.to_string_lossy()), ("reason", &reason)])
+    };
+    let bytes = File::open(path).and_then(|file| at_most(file, MAX_BYTES));
+    String::from_utf8(bytes.map_err(|error| failure(error.to_string()))?)
+        .map_err(|_| failure("UTF-8".to_owned()))
+}
+
 fn stdin(limit: u64) -> Result<Vec<u8>, Failure> {
     let read = at_most(io::stdin().lock(), limit);
     read.map_err(|error| Failure::input("input-read", &[("reason", &error.to_string())]))

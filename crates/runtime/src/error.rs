@@ -92,6 +92,9 @@ pub enum Error {
         /// What can be used.
         range: &'static str,
     },
+    /// The form that was asked for is none, or cannot be kept to.
+    #[error("{0}")]
+    Grammar(String),
     /// The rest of an answer was asked for after it had failed.
     #[error("the answer failed before its end")]
     Unfinished,
@@ -121,6 +124,7 @@ impl Error {
         "question-too-long",
         "unknown-language",
         "parameter-range",
+        "grammar",
         "cancelled",
         "deadline",
         "model-read",
@@ -143,7 +147,7 @@ impl Error {
             Self::Image(_) | Self::QuestionEmpty | Self::ImageMissing | Self::TooManyImages { .. } => {
                 ErrorKind::Input
             }
-            Self::Language(_) | Self::Parameter { .. } => ErrorKind::Input,
+            Self::Language(_) | Self::Parameter { .. } | Self::Grammar(_) => ErrorKind::Input,
             Self::Stopped(stopped) | Self::Model(ModelError::Stopped(stopped)) => match stopped {
                 Stopped::Cancelled => ErrorKind::Cancelled,
                 Stopped::Deadline => ErrorKind::Deadline,
@@ -166,6 +170,7 @@ impl Error {
             Self::TooManyImages { .. } => "too-many-images",
             Self::Language(_) => "unknown-language",
             Self::Parameter { .. } => "parameter-range",
+            Self::Grammar(_) => "grammar",
             Self::Unfinished => "fault",
         }
     }
@@ -175,7 +180,7 @@ impl Error {
             Self::Image(error) => image_details(error),
             Self::Model(error) => model_details(error),
             Self::Stopped(_) | Self::QuestionEmpty | Self::ImageMissing => Vec::new(),
-            Self::Unfinished => vec![("detail", self.to_string())],
+            Self::Grammar(_) | Self::Unfinished => vec![("detail", self.to_string())],
             Self::QuestionTooLarge { bytes, limit } => {
                 vec![("bytes", bytes.to_string()), ("limit", limit.to_string())]
             }

@@ -16,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod constrain;
 mod content_hash;
 mod diagnose;
 mod error;
@@ -45,3 +46,5 @@ pub use tiny_vlm_models::{
     Thing, UnknownLang,
 };
 pub use tiny_vlm_tensor::{Progress, Stop};
+#[cfg(feature = "grammar")]
+pub use tiny_vlm_text::Grammar;

@@ -22,6 +22,8 @@ struct Inner {
     family: Arc<dyn Family>,
     workspaces: Workspaces,
     features: FeatureCache,
+    #[cfg(feature = "grammar")]
+    grammar_compiler: std::sync::OnceLock<tiny_vlm_text::GrammarCompiler>,
     hasher: ContentHasher,
     threads: usize,
     load_time: Duration,
@@ -112,6 +114,12 @@ impl Model {
         &*self.inner.family
     }
 
+    /// Made for the first request that asks for a form.
+    #[cfg(feature = "grammar")]
+    pub(crate) fn grammar_compiler(&self) -> &std::sync::OnceLock<tiny_vlm_text::GrammarCompiler> {
+        &self.inner.grammar_compiler
+    }
+
     pub(crate) fn workspaces(&self) -> &Workspaces {
         &self.inner.workspaces
     }
@@ -148,6 +156,8 @@ impl Inner {
             family,
             workspaces: Workspaces::new(threads, options.instances),
             features: FeatureCache::new(options.feature_cache_bytes),
+            #[cfg(feature = "grammar")]
+            grammar_compiler: std::sync::OnceLock::new(),
             hasher: ContentHasher::new(),
             threads,
             load_time: Duration::ZERO,

@@ -125,6 +125,9 @@ pub struct RequestOptions {
     pub seed: u64,
     /// The answer ends before any of these.
     pub stop: Vec<String>,
+    /// The form that the answer must have. Probabilities are then among the tokens that may come.
+    #[cfg(feature = "grammar")]
+    pub grammar: Option<tiny_vlm_text::Grammar>,
     /// Longest time from the call to the end of the answer.
     pub deadline: Option<Duration>,
     /// A handle that cancels the request from elsewhere.
@@ -148,6 +151,8 @@ impl Default for RequestOptions {
             repetition_penalty: 1.0,
             seed: 0,
             stop: Vec::new(),
+            #[cfg(feature = "grammar")]
+            grammar: None,
             deadline: None,
             cancel: Stop::new(),
             lang: None,
@@ -181,6 +186,13 @@ impl RequestOptions {
     pub fn stop(mut self, stop: impl Into<String>) -> Self {
         self.stop.push(stop.into());
         self
+    }
+
+    /// The same with an answer of this form.
+    #[cfg(feature = "grammar")]
+    #[must_use]
+    pub fn grammar(self, grammar: tiny_vlm_text::Grammar) -> Self {
+        Self { grammar: Some(grammar), ..self }
     }
 
     /// The same with a bound on the time.

@@ -8,7 +8,8 @@ use tiny_vlm_tensor::{Clock, Progress, Stop, Stopped, SystemClock};
 use tiny_vlm_text::DecodeStream;
 
 use crate::{
-    Answer, Error, FinishReason, Model, Note, RequestOptions, Timings, Usage, stop_strings::StopStrings,
+    Answer, Error, FinishReason, Model, Note, RequestOptions, Timings, Usage, constrain::Constrained,
+    stop_strings::StopStrings,
 };
 
 /// The pieces of an answer, as they come. A piece is never empty and never ends within a character.
@@ -41,6 +42,7 @@ pub struct Stream<'s> {
     limit: usize,
     sequence: Option<Box<dyn Sequence>>,
     sampler: Sampler,
+    constrained: Constrained,
     scores: Vec<f32>,
     writer: Writer,
     last: u32,
@@ -119,6 +121,7 @@ impl<'s> Stream<'s> {
             question,
             images,
             sampler,
+            constrained: Constrained::begin(model, options)?,
             usage,
             timings,
             notes,
@@ -203,7 +206,9 @@ impl<'s> Stream<'s> {
         let last = [self.last];
         let ids = if first { &self.prompt.ids[..] } else { &last };
         family.step(&context, &mut [Step { sequence, ids }], &mut self.scores)?;
+        self.constrained.restrict(&mut self.scores)?;
         let choice = self.sampler.choose(&self.scores);
+        self.constrained.accept(choice.id)?;
         let took = SystemClock.now().saturating_sub(started);
         self.last = choice.id;
         self.sampler.observe(choice.id);

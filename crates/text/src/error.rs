@@ -31,6 +31,9 @@ pub enum TextError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A grammar that is none, is too large, or asks for what is not supported; or a text that does not keep to it.
+    #[error("grammar: {0}")]
+    Grammar(String),
     /// Bytes that should hold a compiled tokenizer do not.
     #[error("compiled tokenizer: {0}")]
     Flat(&'static str),

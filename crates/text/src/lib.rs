@@ -35,6 +35,8 @@ mod compile;
 mod decode;
 mod error;
 mod flat;
+#[cfg(feature = "grammar")]
+mod grammar;
 mod json;
 mod merge;
 mod pattern;
@@ -46,5 +48,7 @@ pub use added::AddedToken;
 pub use clean::{Cleaned, clean};
 pub use decode::DecodeStream;
 pub use error::TextError;
+#[cfg(feature = "grammar")]
+pub use grammar::{Constraint, Grammar, GrammarCompiler};
 pub use pattern::Pattern;
 pub use tokenizer::Tokenizer;

@@ -29,7 +29,8 @@
 //! # Features
 //!
 //! All are default. `embedded-model` carries the model, some 7 MB, and adds `Model::embedded`; `threads` works on more
-//! than the calling thread; `mmap` maps files of weights instead of reading them.
+//! than the calling thread; `mmap` maps files of weights instead of reading them; `grammar` keeps answers to a JSON
+//! Schema, a regular expression or a grammar (`RequestOptions::grammar`).
 #![forbid(unsafe_code)]
 
 mod model;
@@ -38,6 +39,8 @@ pub use model::Model;
 pub use tiny_vlm_image::{
     Alpha, Format, Header as ImageHeader, Image, ImageError, Limits as ImageLimits, Options as ImageOptions,
 };
+#[cfg(feature = "grammar")]
+pub use tiny_vlm_runtime::Grammar;
 pub use tiny_vlm_runtime::{
     Answer, CachePrecision, CacheStats, Drift, Error, ErrorKind, Family, FinishReason, Kernel, Lang, Line,
     LoadOptions, ModelError, ModelInfo, Note, Precision, Profile, Progress, Prompt, Reading, RequestOptions,

@@ -248,6 +248,28 @@ pub(super) const ERRORS: &[Entry] = &[
         ],
     ),
     (
+        "grammar",
+        [
+            "the form asked for cannot be used: {detail}",
+            "la forma pedida no se puede usar: {detail}",
+            "la forme demandée est inutilisable : {detail}",
+            "die verlangte Form ist nicht brauchbar: {detail}",
+            "指定された形式は使えません: {detail}",
+            "所要求的形式无法使用：{detail}",
+        ],
+    ),
+    (
+        "grammar-read",
+        [
+            "cannot read the grammar {path}: {reason}",
+            "no se puede leer la gramática {path}: {reason}",
+            "impossible de lire la grammaire {path} : {reason}",
+            "die Grammatik {path} kann nicht gelesen werden: {reason}",
+            "文法 {path} を読み込めません: {reason}",
+            "无法读取语法 {path}：{reason}",
+        ],
+    ),
+    (
         "model-no-reader",
         [
             "this model does not read print",

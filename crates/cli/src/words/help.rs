@@ -210,6 +210,39 @@ pub(super) const HELP: &[Entry] = &[
         ],
     ),
     (
+        "option-json-schema",
+        [
+            "the answer is JSON that fits this JSON Schema",
+            "la respuesta es JSON que cumple este JSON Schema",
+            "la réponse est du JSON conforme à ce JSON Schema",
+            "die Antwort ist JSON nach diesem JSON-Schema",
+            "答えはこの JSON Schema に合う JSON になる",
+            "回答为符合此 JSON Schema 的 JSON",
+        ],
+    ),
+    (
+        "option-regex",
+        [
+            "the whole answer matches this regular expression",
+            "toda la respuesta cumple esta expresión regular",
+            "toute la réponse suit cette expression régulière",
+            "die ganze Antwort passt auf diesen regulären Ausdruck",
+            "答え全体がこの正規表現に合う",
+            "整个回答匹配此正则表达式",
+        ],
+    ),
+    (
+        "option-grammar",
+        [
+            "the answer follows this grammar (Lark notation)",
+            "la respuesta sigue esta gramática (notación Lark)",
+            "la réponse suit cette grammaire (notation Lark)",
+            "die Antwort folgt dieser Grammatik (Lark-Notation)",
+            "答えはこの文法 (Lark 記法) に従う",
+            "回答遵循此语法（Lark 记法）",
+        ],
+    ),
+    (
         "option-deadline",
         [
             "longest time for an answer, such as 500ms or 2s",
