@@ -142,8 +142,9 @@ impl Depthwise<'_, '_> {
                 isa.store_array(tap, isa.load_slice(&weights[channel..channel + n]));
             }
             let bias = self.bias(isa, channel, n);
-            for x in (0..ow).step_by((COLUMNS - K) / S + 1) {
-                let end = (x + (COLUMNS - K) / S + 1).min(ow);
+            let most = CHUNK.min((COLUMNS - K) / S + 1);
+            for x in (0..ow).step_by(most) {
+                let end = (x + most).min(ow);
                 // Where the strip begins in the image with its border, and which of its columns are no border.
                 let (left, columns) = (x * S, (end - 1 - x) * S + K);
                 let border = inside(left, conv.pad_columns[0], columns, w);

@@ -35,7 +35,7 @@ fn convs() -> Vec<ConvShape> {
 }
 
 /// Height, width and channels.
-const IMAGES: [[usize; 3]; 5] = [[7, 7, 3], [9, 23, 16], [1, 12, 17], [13, 4, 33], [8, 40, 8]];
+const IMAGES: [[usize; 3]; 6] = [[7, 7, 3], [9, 23, 16], [1, 12, 17], [13, 4, 33], [8, 40, 8], [3, 139, 18]];
 
 /// Calls `f` with each tap of an output pixel that lies in the image: kernel row and column, input row and column.
 fn taps(
