@@ -223,8 +223,7 @@ mod tests {
                                 assert!(off < bound + 2e-6, "{what}: {off} beyond {bound}");
                             }
                         }
-                        // An engine may round WebAssembly's relaxed multiply-add once or twice, portable code twice.
-                        if level != Level::SCALAR && level.name() != "relaxed" {
+                        if level.is_fused() {
                             assert_eq!(*bits.get_or_insert_with(|| sums.clone()), sums, "{what} differs");
                         }
                     }

@@ -57,12 +57,6 @@ fn assert_close(got: &[f32], expected: &[f64], k: usize, relative: f64, what: &s
     }
 }
 
-/// Whether the level's bits are those of the machine's others. Portable code is left out, and so is WebAssembly's
-/// relaxed multiply-add, which may round once where that of its plain vectors rounds twice.
-fn rounds_alike(level: Level) -> bool {
-    level != Level::SCALAR && level.name() != "relaxed"
-}
-
 #[test]
 fn f32_is_the_sum_in_order() {
     for [m, n, k] in shapes() {
@@ -79,7 +73,7 @@ fn f32_is_the_sum_in_order() {
             assert!(out.chunks(stride).all(|row| row[n..] == [9.0; 3]), "{level} wrote beyond {m}x{n}");
             let dense: Vec<f32> = out.chunks(stride).flat_map(|row| row[..n].to_vec()).collect();
             assert_close(&dense, &expected, k, 0.0, &format!("{level} {m}x{k}x{n}"));
-            if rounds_alike(level) {
+            if level.is_fused() {
                 assert_eq!(*bits.get_or_insert_with(|| dense.clone()), dense, "{level} {m}x{k}x{n} differs");
             }
         }
@@ -250,7 +244,7 @@ fn groups_are_summed_with_their_scales() {
                         assert!(error <= bound, "{what} at {i}, {j}: {error} beyond {bound}");
                     }
                 }
-                if rounds_alike(level) {
+                if level.is_fused() {
                     assert_eq!(*bits.get_or_insert_with(|| out.clone()), out, "{what} differs");
                 }
             }

@@ -315,6 +315,8 @@ pub trait DotBf16: Isa {
     const BF16_NAME: &'static str;
     /// The register tile for bf16 products.
     const BF16_TILE: Tile;
+    /// Whether [`dot_bf16`](DotBf16::dot_bf16) is an instruction, and so faster than a multiply-add of f32.
+    const HAS_BF16_DOT: bool = false;
 
     /// Runs `op` in a function of its own, compiled for this instruction set.
     fn call_bf16<O: Bf16Op>(self, op: O) -> O::Output;
@@ -324,6 +326,17 @@ pub trait DotBf16: Isa {
     #[inline(always)]
     fn dot_bf16(self, acc: Self::F32, a: Self::I32, b: Self::I32) -> Self::F32 {
         widened_dot(self, acc, a, b)
+    }
+
+    /// Writes 16 values as bf16 for [`dot_bf16`](DotBf16::dot_bf16) to take: rounded to nearest even, but for subnormals, which are
+    /// zero where that takes them for zero.
+    ///
+    /// # Safety
+    /// `dst` must be valid for writing 16 half-words.
+    #[inline(always)]
+    unsafe fn store_operands(self, dst: *mut u16, x: Self::F32) {
+        // SAFETY: the caller's promise is the one asked for.
+        unsafe { self.store_bf16(dst, x) }
     }
 }
 

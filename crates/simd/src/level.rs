@@ -212,6 +212,33 @@ impl Level {
         self.run_dot(Max)
     }
 
+    /// Whether its dot products of bf16 are an instruction of their own: only then are they faster than f32.
+    pub fn has_bf16_dot(self) -> bool {
+        struct Has;
+        impl Bf16Op for Has {
+            type Output = bool;
+            #[inline(always)]
+            fn eval<I: DotBf16>(self, _: I) -> bool {
+                I::HAS_BF16_DOT
+            }
+        }
+        self.run_bf16(Has)
+    }
+
+    /// Whether its multiply-add always rounds once ([`Isa::FUSED`]). All levels of which that holds give the same bits in
+    /// f32.
+    pub fn is_fused(self) -> bool {
+        struct Fused;
+        impl Op for Fused {
+            type Output = bool;
+            #[inline(always)]
+            fn eval<I: Isa>(self, _: I) -> bool {
+                I::FUSED
+            }
+        }
+        self.run(Fused)
+    }
+
     /// Runs an algorithm over f32 and i32 lanes.
     pub fn run<O: Op>(self, op: O) -> O::Output {
         match self.0 {

@@ -218,6 +218,40 @@ fn bf16_rounds_to_nearest_even_and_keeps_what_is_not_a_number() {
     }
 }
 
+struct Operands([f32; LANES]);
+
+impl Bf16Op for Operands {
+    type Output = [u16; LANES];
+    #[inline(always)]
+    fn eval<I: DotBf16>(self, isa: I) -> Self::Output {
+        let mut out = [0; LANES];
+        // SAFETY: the array holds 16 half-words.
+        unsafe { isa.store_operands(out.as_mut_ptr(), isa.load_array(&self.0)) };
+        out
+    }
+}
+
+#[test]
+fn operands_of_bf16_products_are_rounded_like_others_unless_subnormal() {
+    let mut state = 1_u32;
+    for _ in 0..2000 {
+        let x: [f32; LANES] = std::array::from_fn(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            f32::from_bits(state)
+        });
+        for level in Level::available() {
+            let rounded = &level.run(Floats(x, [0.0; 16]))[50];
+            for ((x, expected), got) in x.iter().zip(rounded).zip(level.run_bf16(Operands(x))) {
+                let (expected, got) = (expected << 16, u32::from(got) << 16);
+                let zero = x.to_bits() & 0x8000_0000;
+                let flushed = x.is_subnormal() && level.has_bf16_dot();
+                assert!(got == if flushed { zero } else { expected }, "{level}: {x:e} becomes {got:#x}");
+            }
+        }
+    }
+    assert!(!Level::SCALAR.has_bf16_dot());
+}
+
 #[test]
 fn every_half_widens_exactly() {
     for base in (0..=u16::MAX).step_by(16) {

@@ -340,6 +340,7 @@ impl<const DOT: u8> Dot4 for Avx512<DOT> {
 impl<const DOT: u8> DotBf16 for Avx512<DOT> {
     const BF16_NAME: &'static str = if DOT >= 2 { "x86_64-avx512bf16" } else { "x86_64-avx512" };
     const BF16_TILE: Tile = if DOT >= 2 { FULL } else { HALF };
+    const HAS_BF16_DOT: bool = DOT >= 2;
 
     #[inline(always)]
     fn call_bf16<O: Bf16Op>(self, op: O) -> O::Output {
@@ -357,6 +358,21 @@ impl<const DOT: u8> DotBf16 for Avx512<DOT> {
             }
         } else {
             widened_dot(self, acc, a, b)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_operands(self, dst: *mut u16, x: __m512) {
+        if DOT >= 2 {
+            // SAFETY: the caller promises room for 16 half-words; the token is made only where the machine has this
+            // instruction set; both types are 32 bytes in which every bit pattern is valid.
+            unsafe {
+                let halves = core::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(x));
+                _mm256_storeu_si256(dst.cast(), halves);
+            }
+        } else {
+            // SAFETY: the caller's promise is the one asked for.
+            unsafe { self.store_bf16(dst, x) }
         }
     }
 }
