@@ -60,7 +60,7 @@ mod sparse;
 #[cfg(test)]
 mod testing;
 
-pub use attention::{Head, QUERY_BLOCK, attend};
+pub use attention::{Head, QUERY_BLOCK, attend, attend_bf16};
 pub use conv::{ConvShape, StripSource, copy_strip, gather_windows, quantize_strip};
 pub use depthwise::{DepthwiseInput, Pool, depthwise, pool};
 pub use elementwise::{activate, add_assign, to_bf16};

@@ -1,6 +1,6 @@
 //! Functions of whole rows: softmax and the two norms.
 
-use tiny_vlm_simd::{Isa, LANES, Level, Op};
+use tiny_vlm_simd::{Bf16Op, DotBf16, Isa, LANES, Level, Op};
 
 use crate::math;
 
@@ -13,34 +13,62 @@ pub fn softmax(level: Level, data: &mut [f32], rows: usize, columns: usize, stri
     level.run(Softmax { data, rows, columns, stride, scale });
 }
 
-/// As [`softmax`], but each row is left to be multiplied by its element of `factors`.
-pub(crate) fn softmax_unscaled(
-    level: Level,
-    data: &mut [f32],
-    columns: usize,
-    stride: usize,
-    scale: f32,
-    factors: &mut [f32],
-) {
-    check(data.len(), factors.len(), columns, stride);
-    level.run(Unscaled { data, columns, stride, scale, factors });
+/// The [`softmax`] of one row, but for the factor that it returns.
+pub(crate) fn softmax_unscaled(level: Level, row: &mut [f32], scale: f32) -> f32 {
+    level.run(Unscaled { row, scale })
 }
 
 struct Unscaled<'a> {
-    data: &'a mut [f32],
-    columns: usize,
-    stride: usize,
+    row: &'a mut [f32],
     scale: f32,
-    factors: &'a mut [f32],
 }
 
 impl Op for Unscaled<'_> {
-    type Output = ();
+    type Output = f32;
     #[inline(always)]
-    fn eval<I: Isa>(self, isa: I) {
-        for (r, factor) in self.factors.iter_mut().enumerate() {
-            *factor = exponentials(isa, &mut self.data[r * self.stride..][..self.columns], self.scale);
+    fn eval<I: Isa>(self, isa: I) -> f32 {
+        exponentials(isa, self.row, self.scale)
+    }
+}
+
+/// As [`softmax_unscaled`] of the row's first `columns` values, which become bf16 in the first half of their bytes. Zeros
+/// follow up to a whole vector.
+///
+/// # Panics
+/// If the row is shorter than whole vectors of so many columns.
+pub(crate) fn softmax_unscaled_bf16(level: Level, row: &mut [f32], columns: usize, scale: f32) -> f32 {
+    assert!(columns.next_multiple_of(LANES) <= row.len(), "{columns} columns of {}", row.len());
+    level.run_bf16(UnscaledBf16 { row, columns, scale })
+}
+
+struct UnscaledBf16<'a> {
+    row: &'a mut [f32],
+    columns: usize,
+    scale: f32,
+}
+
+impl Bf16Op for UnscaledBf16<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn eval<I: DotBf16>(self, isa: I) -> f32 {
+        let less = negated_maximum(isa, &self.row[..self.columns], self.scale);
+        let factor = isa.splat(self.scale * std::f32::consts::LOG2_E);
+        let from = self.row.as_mut_ptr();
+        let to = from.cast::<u16>();
+        let mut sum = isa.splat(0.0);
+        for at in (0..self.columns).step_by(LANES) {
+            // SAFETY: the row has whole vectors of all columns, and a vector's 16 half-words lie before all that is still to
+            // be read.
+            unsafe {
+                let mut e = math::exp2_below(isa, isa.fma(isa.load(from.add(at)), factor, less));
+                if self.columns - at < LANES {
+                    e = isa.select(below(isa, self.columns - at), e, isa.splat(0.0));
+                }
+                sum = isa.add(sum, e);
+                isa.store_operands(to.add(at), e);
+            }
         }
+        inverse(isa.reduce_sum(sum))
     }
 }
 
@@ -78,18 +106,9 @@ pub(crate) fn softmax_row<I: Isa>(isa: I, row: &mut [f32], scale: f32) {
 /// Replaces a row by `e^(scale·x − max)` and returns what its softmax is that times.
 #[inline(always)]
 pub(crate) fn exponentials<I: Isa>(isa: I, row: &mut [f32], scale: f32) -> f32 {
-    let (whole, tail) = row.as_chunks_mut::<LANES>();
-    let lowest = isa.splat(f32::MIN);
-    // In powers of two from the start.
+    let less = negated_maximum(isa, row, scale);
     let factor = isa.splat(scale * std::f32::consts::LOG2_E);
-    let first = isa.select(below(isa, tail.len()), isa.mul(isa.load_slice(tail), factor), lowest);
-    let mut most = [first, lowest, lowest, lowest];
-    for (i, x) in whole.iter().enumerate() {
-        most[i % 4] = isa.max(most[i % 4], isa.mul(isa.load_array(x), factor));
-    }
-    // A maximum no lower than the least number keeps a row of −∞ from being NaN.
-    let most = isa.max(isa.max(most[0], most[1]), isa.max(most[2], most[3]));
-    let less = isa.splat(-isa.reduce_max(isa.max(most, lowest)));
+    let (whole, tail) = row.as_chunks_mut::<LANES>();
     let mut sum = [isa.splat(0.0); 2];
     for (i, x) in whole.iter_mut().enumerate() {
         let e = math::exp2_below(isa, isa.fma(isa.load_array(x), factor, less));
@@ -101,7 +120,26 @@ pub(crate) fn exponentials<I: Isa>(isa: I, row: &mut [f32], scale: f32) -> f32 {
         sum[0] = isa.add(sum[0], isa.select(below(isa, tail.len()), e, isa.splat(0.0)));
         isa.store_slice(tail, e);
     }
-    let sum = isa.reduce_sum(isa.add(sum[0], sum[1]));
+    inverse(isa.reduce_sum(isa.add(sum[0], sum[1])))
+}
+
+/// In every lane what brings the largest of the scaled values to zero, in powers of two.
+#[inline(always)]
+fn negated_maximum<I: Isa>(isa: I, row: &[f32], scale: f32) -> I::F32 {
+    let (whole, tail) = row.as_chunks::<LANES>();
+    let lowest = isa.splat(f32::MIN);
+    let factor = isa.splat(scale * std::f32::consts::LOG2_E);
+    let first = isa.select(below(isa, tail.len()), isa.mul(isa.load_slice(tail), factor), lowest);
+    let mut most = [first, lowest, lowest, lowest];
+    for (i, x) in whole.iter().enumerate() {
+        most[i % 4] = isa.max(most[i % 4], isa.mul(isa.load_array(x), factor));
+    }
+    // A maximum no lower than the least number keeps a row of −∞ from being NaN.
+    let most = isa.max(isa.max(most[0], most[1]), isa.max(most[2], most[3]));
+    isa.splat(-isa.reduce_max(isa.max(most, lowest)))
+}
+
+fn inverse(sum: f32) -> f32 {
     if sum == 0.0 { 0.0 } else { 1.0 / sum }
 }
 
