@@ -138,20 +138,9 @@ fn queries_of<'q>(heads: Heads, head: usize, queries: &'q [f32], rows: &Range<us
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::random;
     use crate::{CachePrecision, CacheShape, Input};
     use tiny_vlm_tensor::Workspace;
-
-    /// Numbers between −1 and 1.
-    fn random(len: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed.wrapping_mul(2_654_435_761) | 1;
-        let mut next = || {
-            state ^= state << 13;
-            state ^= state >> 17;
-            state ^= state << 5;
-            f32::from(state as i16) / 32768.0
-        };
-        (0..len).map(|_| next()).collect()
-    }
 
     /// Attention of one query by its definition.
     fn naive(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>]) -> Vec<f64> {
@@ -184,7 +173,7 @@ mod tests {
             let cache = |(number, (before, enter)): (usize, &(usize, usize))| {
                 let mut cache = KvCache::new(shape, precisions[number % precisions.len()]);
                 cache.grow(before + enter).unwrap();
-                let keys = random((before + enter) * kv_width, 2 + number as u32);
+                let keys = random((before + enter) * kv_width, 2 + number as u64);
                 for (offset, key) in keys.chunks_exact(kv_width).enumerate() {
                     let value: Vec<f32> = key.iter().map(|x| 1.0 - 2.0 * x).collect();
                     cache.write(level, 1, offset, key, &value);

@@ -33,6 +33,8 @@ mod kv_cache;
 mod layer_norm;
 mod linear;
 mod mlp;
+#[cfg(test)]
+mod random;
 mod rms_norm;
 mod rotary;
 mod scratch_tensor;

@@ -1,8 +1,11 @@
 //! Attention of all tokens to all tokens (Vaswani et al., 2017, arXiv:1706.03762), as encoders have it: no mask, no
 //! cache.
+//!
+//! Where the maps around it round their activations and the machine has dot products of bf16, attention's products are of
+//! bf16, too; in f32 otherwise. So a model in f32 stays exact, and one in bytes is not held up by the one part of it that
+//! bytes do not suit.
 
-use tiny_vlm_kernels::{Epilogue, Head, attend};
-use tiny_vlm_simd::Level;
+use tiny_vlm_kernels::{Epilogue, Head, attend, attend_bf16};
 use tiny_vlm_tensor::{Context, View, ViewMut, split};
 
 use crate::{LayerError, Linear, ScratchTensor};
@@ -69,13 +72,17 @@ impl SelfAttention {
                 causal: None,
             }
         };
+        let level = self.qkv.weight().level();
+        let in_bf16 = level.has_bf16_dot() && self.qkv.weight().precision().rounds_activations();
         // A head's output lies by itself, before what it needs besides, so that no two tasks share a cache line.
-        let (own, besides) = (tokens * dim, head(0).scratch());
+        let besides = if in_bf16 { head(0).scratch_bf16() } else { head(0).scratch() };
+        let own = tokens * dim;
         let chunk = (own + besides).next_multiple_of(16);
         let mut lanes = ScratchTensor::new(ctx, [self.heads, chunk])?;
         split::for_each_chunk(ctx.executor, lanes.data_mut(), chunk, |index, lane| {
             let (to, scratch) = lane.split_at_mut(own);
-            attend(Level::detect(), &head(index), scratch, to, dim);
+            let attend = if in_bf16 { attend_bf16 } else { attend };
+            attend(level, &head(index), scratch, to, dim);
         });
         for (token, row) in out.data_mut().chunks_exact_mut(width).enumerate() {
             for (index, part) in row.chunks_exact_mut(dim).enumerate() {
@@ -83,5 +90,71 @@ impl SelfAttention {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::random;
+    use tiny_vlm_quant::{Group, Matrix, Precision};
+    use tiny_vlm_simd::Level;
+    use tiny_vlm_tensor::{Tensor, Workspace};
+
+    const TOKENS: usize = 37;
+    const WIDTH: usize = 64;
+    const HEADS: usize = 4;
+
+    fn linear(level: Level, weight: &[f32], precision: Precision) -> Linear {
+        let matrix = Matrix::from_f32(weight.len() / WIDTH, WIDTH, weight, precision).unwrap();
+        Linear::new(matrix.at_level(level), None).unwrap()
+    }
+
+    /// Products in bf16 where both the precision and the machine are for it; exactly those of the kernel, as the last
+    /// map changes nothing.
+    #[test]
+    fn attention_is_as_precise_as_the_maps_around_it() {
+        let workspace = Workspace::new(2);
+        let ctx = workspace.context();
+        let (x, weight) = (random(TOKENS * WIDTH, 1), random(3 * WIDTH * WIDTH, 2));
+        let x = Tensor::from_fn([TOKENS, WIDTH], |[token, column]| x[token * WIDTH + column]);
+        let mut identity = vec![0.0; WIDTH * WIDTH];
+        identity.iter_mut().step_by(WIDTH + 1).for_each(|diagonal| *diagonal = 1.0);
+        for level in Level::available() {
+            for (precision, rounds) in [
+                (Precision::F32, false),
+                (Precision::F16, false),
+                (Precision::Bf16, true),
+                (Precision::Int8, true),
+                (Precision::Int4(Group::Of32), true),
+            ] {
+                let qkv = linear(level, &weight, precision);
+                let mut parts = Tensor::<f32, 2>::zeroed([TOKENS, 3 * WIDTH]);
+                qkv.forward(&ctx, x.view(), parts.view_mut()).unwrap();
+                let mut expected = vec![0.0; TOKENS * WIDTH];
+                let dim = WIDTH / HEADS;
+                for index in 0..HEADS {
+                    let part = |which: usize| &parts.data()[which * WIDTH + index * dim..];
+                    let head = Head {
+                        queries: part(0),
+                        keys: part(1),
+                        values: part(2),
+                        strides: [3 * WIDTH; 3],
+                        counts: [TOKENS; 2],
+                        dim,
+                        value_dim: dim,
+                        scale: 0.25,
+                        causal: None,
+                    };
+                    let attend = if rounds && level.has_bf16_dot() { attend_bf16 } else { attend };
+                    let mut scratch = vec![0.0; head.scratch().max(head.scratch_bf16())];
+                    attend(level, &head, &mut scratch, &mut expected[index * dim..], WIDTH);
+                }
+                let layer = SelfAttention::new(qkv, linear(level, &identity, Precision::F32), HEADS).unwrap();
+                let mut out = Tensor::<f32, 2>::zeroed([TOKENS, WIDTH]);
+                layer.forward_with(&ctx, x.view(), Epilogue::default(), out.view_mut()).unwrap();
+                assert_eq!(out.data(), expected, "{level} {precision}");
+            }
+        }
     }
 }

@@ -43,6 +43,11 @@ impl Precision {
     /// so a plan has them only where it is told to.
     pub const SPARSE: [Precision; 2] = [Precision::Int8Sparse, Precision::F32Sparse];
 
+    /// Whether products with it round the activations too, to bf16 or to bytes.
+    pub fn rounds_activations(self) -> bool {
+        !matches!(self, Precision::F16 | Precision::F32Sparse | Precision::F32)
+    }
+
     /// Its name, as options and files have it.
     pub fn name(self) -> &'static str {
         match self {
