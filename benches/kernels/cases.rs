@@ -3,7 +3,8 @@
 use half::bf16;
 use tiny_vlm_kernels::{
     CachePrecision, DepthwiseInput, Head, KvShape, Lhs, Lines, Norm, NormKind, OutMut, Single, attend,
-    depthwise, f32_kernel, norm, quantize_rows, quantized_stride, softmax, widened_kernel,
+    attend_bf16, bf16_kernel, depthwise, f32_kernel, norm, quantize_rows, quantized_stride, softmax,
+    widened_kernel,
 };
 use tiny_vlm_quant::{
     Activation, ConvShape, Epilogue, Group, Matrix, Precision, conv2d, matmul, prune_blocks,
@@ -42,6 +43,8 @@ const DEPTHWISE: [[usize; 4]; 7] = [
     [64, 64, 384, 7],
 ];
 
+/// Tokens, heads and the length of a head of a vision tower's attention.
+const ATTENTION: [[usize; 3]; 2] = [[1024, 12, 64], [256, 12, 64]];
 /// Heads of queries, heads of keys, length of a head and tokens of SmolVLM-256M's attention when it says one token.
 const ATTENTION_STEP: [usize; 4] = [9, 3, 64, 1024];
 /// Tokens of a cache's block.
@@ -66,8 +69,8 @@ enum What {
     /// A 3×3 convolution that keeps height, width and channels.
     Conv([usize; 3], Precision),
     Depthwise([usize; 4]),
-    /// Tokens, heads, and the length of a head.
-    Attention([usize; 3]),
+    /// Tokens, heads, and the length of a head; and whether products are of bf16.
+    Attention([usize; 3], bool),
     /// One token's attention over what a cache keeps; and whether over so many layers in turn that none is in a cache
     /// of the machine's any more.
     AttentionStep([usize; 4], CachePrecision, bool),
@@ -125,8 +128,11 @@ pub(crate) fn all() -> Vec<Case> {
     }
     let f32 = |op, what| Case { op, format: "f32", group: None, what };
     cases.extend(DEPTHWISE.map(|shape| f32("depthwise", What::Depthwise(shape))));
-    cases.push(f32("attention", What::Attention([1024, 12, 64])));
-    cases.push(f32("attention", What::Attention([256, 12, 64])));
+    for (format, in_bf16) in [("f32", false), ("bf16", true)] {
+        let attention =
+            |shape| Case { op: "attention", format, group: None, what: What::Attention(shape, in_bf16) };
+        cases.extend(ATTENTION.map(attention));
+    }
     for precision in CachePrecision::ALL {
         for (op, stream) in [("attention-step", false), ("attention-step-stream", true)] {
             let what = What::AttentionStep(ATTENTION_STEP, precision, stream);
@@ -146,7 +152,7 @@ impl Case {
             What::Sparse([m, k, n], _, zeros) => format!("{m}x{k}->{n} {zeros}%"),
             What::Conv([h, w, c], _) => format!("{h}x{w}x{c} 3x3"),
             What::Depthwise([h, w, c, k]) => format!("{h}x{w}x{c} {k}x{k}"),
-            What::Attention([t, h, d]) => format!("{t}x{h}x{d}"),
+            What::Attention([t, h, d], _) => format!("{t}x{h}x{d}"),
             What::AttentionStep([queries, keys, d, t], ..) => format!("{queries}/{keys}x{d}x{t}"),
             What::Softmax([r, c]) | What::Norm([r, c]) | What::Quantize([r, c]) => format!("{r}x{c}"),
         }
@@ -169,7 +175,7 @@ impl Case {
             What::Stream(shape, precision) => stream(level, shape, precision),
             What::Conv(shape, precision) => conv(level, shape, precision),
             What::Depthwise(shape) => depthwise_conv(level, shape),
-            What::Attention(shape) => attention(level, shape),
+            What::Attention(shape, in_bf16) => attention(level, shape, in_bf16),
             What::AttentionStep(shape, precision, stream) => attention_step(level, shape, precision, stream),
             What::Softmax([rows, columns]) => {
                 let mut data = noise(rows * columns);
@@ -326,13 +332,13 @@ fn inner_taps(n: usize, kernel: usize) -> usize {
     (0..n).map(|at| (at + pad + 1).min(n) - at.saturating_sub(pad)).sum()
 }
 
-fn attention(level: Level, [tokens, heads, dim]: [usize; 3]) -> Subject {
+fn attention(level: Level, [tokens, heads, dim]: [usize; 3], in_bf16: bool) -> Subject {
     let width = heads * dim;
     let qkv = noise(tokens * 3 * width);
     let mut out = vec![0.0; heads * tokens * dim];
     Subject {
-        kernel: "attention".to_owned(),
-        limit: Limit::F32,
+        kernel: if in_bf16 { bf16_kernel(level) } else { f32_kernel(level) },
+        limit: if in_bf16 { Limit::Bf16 } else { Limit::F32 },
         work: 4.0 * (heads * tokens * tokens * dim) as f64,
         run: Box::new(move |ctx| {
             let head = |head: usize| Head {
@@ -349,7 +355,9 @@ fn attention(level: Level, [tokens, heads, dim]: [usize; 3]) -> Subject {
             // A row a head.
             let out = ViewMut::new([heads, tokens * dim], &mut out).expect("as long as its shape");
             let tile = [1, tokens * dim];
-            ctx.for_each_tile_with_scratch(out, tile, head(0).scratch(), |[number, _], out, scratch| {
+            let attend = if in_bf16 { attend_bf16 } else { attend };
+            let scratch = if in_bf16 { head(0).scratch_bf16() } else { head(0).scratch() };
+            ctx.for_each_tile_with_scratch(out, tile, scratch, |[number, _], out, scratch| {
                 let out = out.into_data().expect("a row has no gaps");
                 attend(level, &head(number), scratch, out, dim);
             });
