@@ -1,6 +1,8 @@
 //! What is timed: operators, number formats and the shapes of the models.
 
 use half::bf16;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tiny_vlm_kernels::{
     CachePrecision, DepthwiseInput, Head, KvShape, Lhs, Lines, Norm, NormKind, OutMut, Single, attend,
     attend_bf16, bf16_kernel, depthwise, f32_kernel, norm, quantize_rows, quantized_stride, softmax,
@@ -77,6 +79,9 @@ enum What {
     Softmax([usize; 2]),
     Norm([usize; 2]),
     Quantize([usize; 2]),
+    /// A region of as many tasks as there are threads; and whether each of them waits for all to have begun, as otherwise
+    /// one thread may be done with all of them before another has heard of it.
+    ForkJoin(bool),
 }
 
 /// What a case is at one level.
@@ -139,6 +144,8 @@ pub(crate) fn all() -> Vec<Case> {
             cases.push(Case { op, format: precision.name(), group: None, what });
         }
     }
+    let fork_join = |meet| Case { op: "fork-join", format: "", group: None, what: What::ForkJoin(meet) };
+    cases.extend([false, true].map(fork_join));
     cases.push(f32("softmax", What::Softmax([48, 1024])));
     cases.push(f32("norm", What::Norm([256, 768])));
     cases.push(f32("quantize", What::Quantize([256, 768])));
@@ -154,8 +161,15 @@ impl Case {
             What::Depthwise([h, w, c, k]) => format!("{h}x{w}x{c} {k}x{k}"),
             What::Attention([t, h, d], _) => format!("{t}x{h}x{d}"),
             What::AttentionStep([queries, keys, d, t], ..) => format!("{queries}/{keys}x{d}x{t}"),
+            What::ForkJoin(false) => "empty".to_owned(),
+            What::ForkJoin(true) => "all meet".to_owned(),
             What::Softmax([r, c]) | What::Norm([r, c]) | What::Quantize([r, c]) => format!("{r}x{c}"),
         }
+    }
+
+    /// Whether it does anything that depends on the instruction set.
+    pub(crate) fn computes(&self) -> bool {
+        !matches!(self.what, What::ForkJoin(_))
     }
 
     /// What `--filter` looks at.
@@ -177,6 +191,7 @@ impl Case {
             What::Depthwise(shape) => depthwise_conv(level, shape),
             What::Attention(shape, in_bf16) => attention(level, shape, in_bf16),
             What::AttentionStep(shape, precision, stream) => attention_step(level, shape, precision, stream),
+            What::ForkJoin(meet) => fork_join(meet),
             What::Softmax([rows, columns]) => {
                 let mut data = noise(rows * columns);
                 elementwise("softmax", rows * columns, move |_| {
@@ -410,6 +425,26 @@ fn attention_step(
                     out.into_data().expect("a row has no gaps").copy_from_slice(sums);
                 });
             }
+        }),
+    }
+}
+
+fn fork_join(meet: bool) -> Subject {
+    let begun = AtomicUsize::new(0);
+    Subject {
+        kernel: "executor".to_owned(),
+        limit: Limit::Time,
+        work: 1.0,
+        run: Box::new(move |ctx| {
+            let threads = ctx.executor.threads();
+            begun.store(0, Ordering::Relaxed);
+            ctx.executor.run(threads, &|task| {
+                black_box(task);
+                begun.fetch_add(1, Ordering::Relaxed);
+                while meet && begun.load(Ordering::Relaxed) < threads {
+                    std::hint::spin_loop();
+                }
+            });
         }),
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Limit {
     Int8,
     /// Reading a buffer of so many bytes again and again, in bytes a second.
     Read(usize),
+    /// Nothing to be a share of: what counts is how long a call takes.
+    Time,
 }
 
 /// Turns of a loop of one task: about a millisecond.

@@ -9,7 +9,7 @@ use tiny_vlm_tensor::Workspace;
 use crate::cases::Case;
 use crate::limits::{Limit, Loop};
 use crate::peers::Pool;
-use crate::timing::{Contestant, race};
+use crate::timing::{Contestant, Rate, race};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Row {
@@ -24,13 +24,21 @@ pub(crate) struct Row {
     min: f64,
     max: f64,
     unit: &'static str,
-    peak: f64,
-    share_of_peak: f64,
+    peak: Option<f64>,
+    share_of_peak: Option<f64>,
     peer: Option<String>,
     peer_median: Option<f64>,
+    /// All of them, the fastest first.
+    peers: Vec<Peer>,
 }
 
-/// Times a case beside its limit and its peers. Of several peers the fastest counts.
+#[derive(Debug, Clone, Serialize)]
+struct Peer {
+    name: String,
+    median: f64,
+}
+
+/// Times a case beside its limit and its peers. `peer` is the fastest of them.
 pub(crate) fn measure(case: &Case, level: Level, workspace: &Workspace, pool: &Pool, time: Duration) -> Row {
     let threads = workspace.executor().threads();
     let subject = case.subject(level);
@@ -38,13 +46,15 @@ pub(crate) fn measure(case: &Case, level: Level, workspace: &Workspace, pool: &P
     let mut limit = Loop::new(subject.limit, level);
     let mut run = subject.run;
     let work = subject.work;
-    let mut contestants: Vec<Contestant<'_>> = vec![
-        Box::new(|| {
-            run(&ctx);
-            work
-        }),
-        Box::new(|| limit.run(&ctx)),
-    ];
+    let mut contestants: Vec<Contestant<'_>> = vec![Box::new(|| {
+        run(&ctx);
+        work
+    })];
+    let limited = subject.limit != Limit::Time;
+    if limited {
+        contestants.push(Box::new(|| limit.run(&ctx)));
+    }
+    let others = contestants.len();
     let mut names = Vec::new();
     for (name, run) in case.peers(level, workspace, pool) {
         names.push(name);
@@ -60,8 +70,21 @@ pub(crate) fn measure(case: &Case, level: Level, workspace: &Workspace, pool: &P
         });
     }
     let rates = race(&mut contestants, time);
-    let peer = names.into_iter().zip(&rates[2..]).max_by(|a, b| a.1.median.total_cmp(&b.1.median));
-    let (rate, peak) = (rates[0], rates[1].median);
+    let rated = names.into_iter().zip(&rates[others..]);
+    let mut peers: Vec<Peer> = rated.map(|(name, rate)| Peer { name, median: rate.median }).collect();
+    peers.sort_by(|a, b| b.median.total_cmp(&a.median));
+    let peer = peers.first().cloned();
+    let (rate, peak) = (rates[0], limited.then(|| rates[1].median));
+    // A rate of 10⁹ calls a second is a nanosecond a call.
+    let microseconds = |rate: f64| 1e-3 / rate;
+    let (rate, unit) = match subject.limit {
+        Limit::Read(_) => (rate, "GB/s"),
+        Limit::Time => {
+            let [median, min, max] = [rate.median, rate.max, rate.min].map(microseconds);
+            (Rate { median, min, max }, "µs")
+        }
+        _ => (rate, "Gop/s"),
+    };
     Row {
         op: case.op,
         format: case.format,
@@ -73,17 +96,18 @@ pub(crate) fn measure(case: &Case, level: Level, workspace: &Workspace, pool: &P
         median: rate.median,
         min: rate.min,
         max: rate.max,
-        unit: if let Limit::Read(_) = subject.limit { "GB/s" } else { "Gop/s" },
+        unit,
         peak,
-        share_of_peak: rate.median / peak,
-        peer_median: peer.as_ref().map(|(_, rate)| rate.median),
-        peer: peer.map(|(name, _)| name),
+        share_of_peak: peak.map(|peak| rate.median / peak),
+        peer_median: peer.as_ref().map(|peer| peer.median),
+        peer: peer.map(|peer| peer.name),
+        peers,
     }
 }
 
 pub(crate) fn heading() {
     println!(
-        "{:<12} {:<11} {:>5} {:<20} {:<10} {:>3} {:>8} {:>8} {:>8} {:<5} {:>8} {:>6}  peer",
+        "{:<12} {:<11} {:>5} {:<20} {:<10} {:>3} {:>8} {:>8} {:>8} {:<5} {:>8} {:>6}  peers",
         "op", "format", "group", "shape", "isa", "thr", "median", "min", "max", "unit", "peak", "share"
     );
 }
@@ -94,12 +118,15 @@ pub(crate) fn print(row: &Row, json: bool) -> Result<()> {
         return Ok(());
     }
     let group = row.group.map(|group| group.to_string()).unwrap_or_default();
-    let peer = match (&row.peer, row.peer_median) {
-        (Some(peer), Some(median)) => format!("{median:.1} {peer}"),
-        _ => String::new(),
-    };
+    let peers: Vec<String> =
+        row.peers.iter().map(|Peer { name, median }| format!("{median:.1} {name}")).collect();
+    // A microsecond is to be told from one and a half.
+    let digits = if row.peak.is_none() { 2 } else { 1 };
+    let share = row.share_of_peak.map(|share| format!("{:.1}%", 100.0 * share)).unwrap_or_default();
+    let peak = row.peak.map(|peak| format!("{peak:.1}")).unwrap_or_default();
     println!(
-        "{:<12} {:<11} {group:>5} {:<20} {:<10} {:>3} {:>8.1} {:>8.1} {:>8.1} {:<5} {:>8.1} {:>5.1}%  {peer}",
+        "{:<12} {:<11} {group:>5} {:<20} {:<10} {:>3} {:>8.digits$} {:>8.digits$} {:>8.digits$} {:<5} {peak:>8} \
+         {share:>6}  {}",
         row.op,
         row.format,
         row.shape,
@@ -109,8 +136,7 @@ pub(crate) fn print(row: &Row, json: bool) -> Result<()> {
         row.min,
         row.max,
         row.unit,
-        row.peak,
-        100.0 * row.share_of_peak,
+        peers.join(", "),
     );
     Ok(())
 }
