@@ -4,6 +4,8 @@
 //! The subject, its peers and the loop that shows the limit take turns, sample by sample, so that a clock that
 //! changes or a neighbour that wakes up hits them alike.
 
+#[cfg(not(target_family = "wasm"))]
+mod candle;
 mod cases;
 mod dispatch;
 mod limits;
@@ -25,7 +27,7 @@ const HELP: &str = "\
 cargo xtask bench kernels [OPTION]...
 
   --filter WORDS    only rows whose op, format, group and shape hold each of these words, parted by spaces
-  --threads N,N     numbers of threads (1)
+  --threads N,N     numbers of threads (1); candle-core, whose threads are for life, runs beside the first
   --isa NAME,NAME   levels, by the names that TINY_VLM_ISA takes (the best of the machine)
   --time SECONDS    how long to measure a row (0.5)
   --json            one object a line
@@ -61,6 +63,10 @@ fn main() -> Result<()> {
     };
     if options.dispatch {
         return dispatch::run(|case| options.want(case), options.time, options.assert);
+    }
+    if let Some(threads) = options.threads.first() {
+        // SAFETY: every thread is started below.
+        unsafe { peers::set_threads(*threads) };
     }
     if !options.json {
         report::heading();

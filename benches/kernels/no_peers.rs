@@ -13,6 +13,8 @@ impl Pool {
     }
 }
 
+pub(crate) unsafe fn set_threads(_threads: usize) {}
+
 pub(crate) fn of_product(
     _pool: &Pool,
     _shape: [usize; 3],

@@ -1,13 +1,15 @@
 //! Other libraries on the same shapes.
 
 use anyhow::Result;
+use candle_core::quantized::GgmlDType;
 use gemm_common::Parallelism;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use rten_gemm::{GemmExecutor, GemmInT, GemmInputA, GemmInputB, GemmOptions, GemmOutT};
 use rten_tensor::{AsView as _, NdTensor};
 
-use tiny_vlm_quant::Precision;
+use tiny_vlm_quant::{Group, Precision};
 
+use crate::candle;
 use crate::timing::Contestant;
 
 /// The threads that they run on.
@@ -19,17 +21,36 @@ impl Pool {
     }
 }
 
+/// Has those that ask the environment for their number of threads find this one there; of several calls the first counts.
+///
+/// # Safety
+/// No other thread may run.
+pub(crate) unsafe fn set_threads(threads: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { candle::set_threads(threads) }
+}
+
 /// Those that have a product of this format.
 pub(crate) fn of_product(
     pool: &Pool,
     shape: [usize; 3],
     precision: Precision,
 ) -> Vec<(String, Contestant<'_>)> {
-    match precision {
-        Precision::F32 => vec![gemm(&pool.0, shape), rten_f32(&pool.0, shape)],
-        Precision::Int8 => vec![rten_int8(&pool.0, shape)],
+    let pool = &pool.0;
+    let mut peers = match precision {
+        Precision::F32 => vec![gemm(pool, shape), rten_f32(pool, shape)],
+        Precision::Int8 => vec![rten_int8(pool, shape)],
         _ => Vec::new(),
+    };
+    if candle::runs_in(pool) {
+        peers.extend(match precision {
+            Precision::F32 => Some(candle::dense(pool, shape)),
+            Precision::Int8 => Some(candle::quantized(pool, shape, GgmlDType::Q8_0)),
+            Precision::Int4(Group::Of32) => Some(candle::quantized(pool, shape, GgmlDType::Q4_0)),
+            _ => None,
+        });
     }
+    peers
 }
 
 /// `gemm`, f32: it packs both sides in every call.
