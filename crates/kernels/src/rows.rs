@@ -109,10 +109,18 @@ pub(crate) fn exponentials<I: Isa>(isa: I, row: &mut [f32], scale: f32) -> f32 {
     let less = negated_maximum(isa, row, scale);
     let factor = isa.splat(scale * std::f32::consts::LOG2_E);
     let (whole, tail) = row.as_chunks_mut::<LANES>();
+    let (pairs, last) = whole.as_chunks_mut::<2>();
     let mut sum = [isa.splat(0.0); 2];
-    for (i, x) in whole.iter_mut().enumerate() {
+    for [x, y] in pairs {
+        let first = math::exp2_below(isa, isa.fma(isa.load_array(x), factor, less));
+        let second = math::exp2_below(isa, isa.fma(isa.load_array(y), factor, less));
+        sum = [isa.add(sum[0], first), isa.add(sum[1], second)];
+        isa.store_array(x, first);
+        isa.store_array(y, second);
+    }
+    for x in last {
         let e = math::exp2_below(isa, isa.fma(isa.load_array(x), factor, less));
-        sum[i % 2] = isa.add(sum[i % 2], e);
+        sum[0] = isa.add(sum[0], e);
         isa.store_array(x, e);
     }
     if !tail.is_empty() {
@@ -130,9 +138,16 @@ fn negated_maximum<I: Isa>(isa: I, row: &[f32], scale: f32) -> I::F32 {
     let lowest = isa.splat(f32::MIN);
     let factor = isa.splat(scale * std::f32::consts::LOG2_E);
     let first = isa.select(below(isa, tail.len()), isa.mul(isa.load_slice(tail), factor), lowest);
+    let (fours, rest) = whole.as_chunks::<4>();
     let mut most = [first, lowest, lowest, lowest];
-    for (i, x) in whole.iter().enumerate() {
-        most[i % 4] = isa.max(most[i % 4], isa.mul(isa.load_array(x), factor));
+    for four in fours {
+        // Constant numbers of accumulators, which would be in memory if the loop were to choose one of them.
+        for i in 0..4 {
+            most[i] = isa.max(most[i], isa.mul(isa.load_array(&four[i]), factor));
+        }
+    }
+    for x in rest {
+        most[0] = isa.max(most[0], isa.mul(isa.load_array(x), factor));
     }
     // A maximum no lower than the least number keeps a row of −∞ from being NaN.
     let most = isa.max(isa.max(most[0], most[1]), isa.max(most[2], most[3]));
