@@ -66,7 +66,19 @@ impl<'a> Rows<'a> {
     fn row(&self, index: usize) -> &'a [f32] {
         &self.data[index * self.stride..][..self.len]
     }
+
+    /// Has a row fetched that is soon to be read, if there is one: so far apart, the machine does not foresee them.
+    #[inline(always)]
+    fn prefetch<I: DotBf16>(&self, isa: I, index: usize) {
+        let row = self.data.as_ptr().wrapping_add(index * self.stride);
+        for at in (0..self.len).step_by(LANES) {
+            isa.prefetch(row.wrapping_add(at));
+        }
+    }
 }
+
+/// How many rows ahead they are fetched.
+const AHEAD: usize = 16;
 
 /// Rounds two vectors, of which the last may be short and is then followed by zeros.
 #[inline(always)]
@@ -93,6 +105,7 @@ impl Bf16Op for Copy<'_> {
         let columns = self.rows.len.next_multiple_of(2);
         let mut rounded = [bf16::ZERO; 2 * LANES];
         for (index, copy) in self.copy.chunks_exact_mut(columns.max(1)).enumerate() {
+            self.rows.prefetch(isa, index + AHEAD);
             let row = self.rows.row(index).chunks(2 * LANES);
             for (x, to) in row.zip(copy.chunks_mut(2 * LANES)) {
                 round(isa, x, &mut rounded);
@@ -116,6 +129,9 @@ impl Bf16Op for PackRows<'_> {
         let panel_len = len.next_multiple_of(2) * PANEL;
         for (p, panel) in self.packed.chunks_exact_mut(panel_len.max(1)).enumerate() {
             let lanes = (count - p * PANEL).min(PANEL);
+            for lane in 0..PANEL {
+                self.rows.prefetch(isa, p * PANEL + lane + AHEAD);
+            }
             // 16 words of each row, of two values each, and the same with rows and words exchanged.
             let mut words = [[bf16::ZERO; 2 * LANES]; PANEL];
             let mut steps = [[bf16::ZERO; 2 * LANES]; PANEL];
@@ -147,15 +163,18 @@ impl Bf16Op for PackColumns<'_> {
         let Rows { count, len, .. } = self.rows;
         let panel_len = count.next_multiple_of(2) * PANEL;
         let mut halves = [[bf16::ZERO; LANES]; 2];
-        for (p, panel) in self.packed.chunks_exact_mut(panel_len.max(1)).enumerate() {
-            let columns = p * PANEL..len.min((p + 1) * PANEL);
-            let (steps, _) = panel.as_chunks_mut::<{ 2 * PANEL }>();
-            for (s, step) in steps.iter_mut().enumerate() {
+        for s in 0..count.div_ceil(2) {
+            self.rows.prefetch(isa, 2 * s + AHEAD);
+            self.rows.prefetch(isa, 2 * s + 1 + AHEAD);
+            for (p, panel) in self.packed.chunks_exact_mut(panel_len).enumerate() {
+                let columns = p * PANEL..len.min((p + 1) * PANEL);
                 for (row, half) in (2 * s..2 * s + 2).zip(&mut halves) {
                     let x = if row < count { &self.rows.row(row)[columns.clone()] } else { &[] };
                     // SAFETY: there is room for a vector of half-words.
                     unsafe { isa.store_operands(half.as_mut_ptr().cast(), isa.load_slice(x)) };
                 }
+                let step: &mut [bf16; 2 * PANEL] =
+                    panel[s * 2 * PANEL..].first_chunk_mut().expect("a panel has every step");
                 // SAFETY: each half is a vector of half-words, and a step is a vector of pairs of them.
                 unsafe {
                     let first = isa.load_u16(halves[0].as_ptr().cast());
