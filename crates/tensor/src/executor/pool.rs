@@ -232,10 +232,15 @@ impl Shared {
 
     fn keep_first(&self, panic: Box<dyn Any + Send>) {
         let mut first = lock(&self.panic);
-        match *first {
-            None => *first = Some(panic),
-            // Dropping what a task panicked with may panic again, and this thread must leave the region in order.
-            Some(_) => std::mem::forget(panic),
+        if first.is_none() {
+            *first = Some(panic);
+            return;
+        }
+        drop(first);
+        // Dropping what a task panicked with may panic again, and this thread must leave the region in order: what it
+        // panics with a second time is left alone.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(catch_unwind(AssertUnwindSafe(|| drop(again))));
         }
     }
 
