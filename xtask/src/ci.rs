@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: every check there is, in order, with the time each took.
 
 use crate::workspace::Workspace;
-use crate::{check, lint, package, size, test};
+use crate::{check, lint, package, sanitize, size, test};
 use anyhow::{Context as _, Result, bail};
 use lexopt::{Arg, Parser, ValueExt as _};
 use std::time::Instant;
@@ -14,6 +14,7 @@ const STEPS: &[Step] = &[
     ("package", package::run),
     ("check", check::all),
     ("isa", test::every_level),
+    ("sanitize", sanitize::addresses),
     ("aarch64", test::aarch64),
     ("wasm32", test::wasm32),
     ("test", |workspace| test::host(workspace, &[])),

@@ -9,6 +9,7 @@ mod eval;
 mod fuzz;
 mod lint;
 mod package;
+mod sanitize;
 mod shell;
 mod size;
 mod test;
@@ -36,6 +37,7 @@ cargo xtask COMMAND
                             with a labels.jsonl, which --make writes first, N pictures a row
   fuzz [TARGET] [--seconds N]
                             a target of fuzz/, or each, from the fixtures on for N seconds (default 120); needs cargo-fuzz
+  sanitize [--miri]         the tests of the crates with unsafe code under AddressSanitizer; in Miri, what it can run
   package                   every crate to be published, packed and built from its package, nothing uploaded
   size                      the embedded model within its limits of bytes and parameters
   ci [--skip S,..]          all of the above but bench, eval and fuzz, as CI runs it; names of steps as listed by `ci --list`
@@ -65,6 +67,7 @@ fn command(mut parser: Parser) -> Result<()> {
         "check" => check::command(&workspace, parser),
         "eval" => eval::command(&workspace, parser),
         "fuzz" => fuzz::command(&workspace, parser),
+        "sanitize" => sanitize::command(&workspace, parser),
         "bench" => bench::command(&workspace, parser),
         "package" => no_more(parser).and_then(|()| package::run(&workspace)),
         "size" => no_more(parser).and_then(|()| size::run(&workspace)),
