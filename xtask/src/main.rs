@@ -7,6 +7,7 @@ mod ci;
 mod cross;
 mod eval;
 mod fuzz;
+mod golden;
 mod lint;
 mod package;
 mod sanitize;
@@ -35,12 +36,14 @@ cargo xtask COMMAND
   bench quantization        what each number format loses of weights and products: the trained model's and made-up ones
   eval [SET] [--make N]     what nano can do, a row at a time, beside Tesseract; SET (default fixtures/eval) is a folder
                             with a labels.jsonl, which --make writes first, N pictures a row
+  golden [FAMILY]...        the values that tests compare with, made again by the reference implementations that
+                            fixtures/golden/requirements.txt and training/requirements.txt pin; PYTHON is the interpreter
   fuzz [TARGET] [--seconds N]
                             a target of fuzz/, or each, from the fixtures on for N seconds (default 120); needs cargo-fuzz
   sanitize [--miri]         the tests of the crates with unsafe code under AddressSanitizer; in Miri, what it can run
   package                   every crate to be published, packed and built from its package, nothing uploaded
   size                      the embedded model within its limits of bytes and parameters
-  ci [--skip S,..]          all of the above but bench, eval and fuzz, as CI runs it; names of steps as listed by `ci --list`
+  ci [--skip S,..]          all of the above but bench, eval, golden and fuzz, as CI runs it; names of steps as listed by `ci --list`
      [--only S,..]
 ";
 
@@ -66,6 +69,7 @@ fn command(mut parser: Parser) -> Result<()> {
         "test" => test::command(&workspace, parser),
         "check" => check::command(&workspace, parser),
         "eval" => eval::command(&workspace, parser),
+        "golden" => golden::command(&workspace, parser),
         "fuzz" => fuzz::command(&workspace, parser),
         "sanitize" => sanitize::command(&workspace, parser),
         "bench" => bench::command(&workspace, parser),
