@@ -1,4 +1,4 @@
-/// Why a tokenizer could not be made.
+/// Why a tokenizer or a chat template could not be made or used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TextError {
@@ -34,6 +34,9 @@ pub enum TextError {
     /// A grammar that is none, is too large, or asks for what is not supported; or a text that does not keep to it.
     #[error("grammar: {0}")]
     Grammar(String),
+    /// A chat template is broken, refuses the conversation, or cannot keep apart what it is given.
+    #[error("chat template: {0}")]
+    Template(String),
     /// Bytes that should hold a compiled tokenizer do not.
     #[error("compiled tokenizer: {0}")]
     Flat(&'static str),

@@ -1,8 +1,9 @@
-//! Strings to tokens to strings: byte-level BPE tokenizers and streaming detokenisation.
+//! Strings to tokens to strings: byte-level BPE tokenizers, chat templates, streaming detokenisation.
 //!
 //! A [`Tokenizer`] is made from a Hugging Face `tokenizer.json`, from `vocab.json` and `merges.txt`, or from
 //! the compiled form that it writes itself, which opens without being built. On the files it accepts it
-//! gives the tokens that the `tokenizers` library gives; what it does not know is an error that says so.
+//! gives the tokens that the `tokenizers` library gives; what it does not know is an error that says so. A
+//! [`ChatTemplate`] writes a conversation down without letting what people wrote become control tokens.
 //!
 //! ```
 //! use tiny_vlm_text::Tokenizer;
@@ -30,6 +31,7 @@
 
 mod added;
 mod byte_level;
+mod chat;
 mod clean;
 mod compile;
 mod decode;
@@ -45,6 +47,7 @@ mod tokenizer;
 mod unicode;
 
 pub use added::AddedToken;
+pub use chat::{ChatTemplate, Content, Message, Part, Piece};
 pub use clean::{Cleaned, clean};
 pub use decode::DecodeStream;
 pub use error::TextError;

@@ -3,6 +3,7 @@ use std::{borrow::Cow, fmt, ops::Deref, sync::Arc};
 use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 
 use crate::{
+    Piece,
     added::{AddedToken, Matcher, Span},
     decode::DecodeStream,
     error::TextError,
@@ -107,6 +108,42 @@ impl Tokenizer {
         out
     }
 
+    /// The tokens of a rendered conversation: those of the whole text, in which added tokens are recognised where the
+    /// template wrote them and nowhere else.
+    pub fn encode_pieces(&self, pieces: &[Piece]) -> Vec<u32> {
+        let nfc = self.inner.flat.nfc;
+        let (mut out, mut merger) = (Vec::new(), Merger::default());
+        // What lies between two added tokens is one text, whoever wrote its parts.
+        let mut between = String::new();
+        for piece in pieces {
+            let written = match piece {
+                Piece::Template(written) => written,
+                Piece::Text(text) => {
+                    between.push_str(text);
+                    continue;
+                }
+            };
+            self.inner.raw.split(written, &mut |span| match span {
+                Span::Token(id) => self.flush(&mut between, &mut merger, Some(id), &mut out),
+                Span::Text(text) => {
+                    self.inner.normalized.split(&normalize(nfc, text), &mut |span| match span {
+                        Span::Token(id) => self.flush(&mut between, &mut merger, Some(id), &mut out),
+                        Span::Text(text) => between.push_str(text),
+                    })
+                }
+            });
+        }
+        self.flush(&mut between, &mut merger, None, &mut out);
+        out
+    }
+
+    /// Appends the tokens of `text`, which is then empty, and `token`.
+    fn flush(&self, text: &mut String, merger: &mut Merger, token: Option<u32>, out: &mut Vec<u32>) {
+        self.encode_plain(&normalize(self.inner.flat.nfc, text), merger, out);
+        text.clear();
+        out.extend(token);
+    }
+
     fn encode_plain(&self, text: &str, merger: &mut Merger, out: &mut Vec<u32>) {
         let tables = self.inner.flat.tables();
         split(&self.inner.flat.steps, text, &mut |piece| merger.merge(&tables, piece.as_bytes(), out));
@@ -174,5 +211,28 @@ fn normalize(nfc: bool, text: &str) -> Cow<'_, str> {
     match nfc && is_nfc_quick(text.chars()) != IsNormalized::Yes {
         true => Cow::Owned(text.nfc().collect()),
         false => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_templates_write_control_tokens() {
+        let json = r#"{
+            "added_tokens": [{"id": 9, "content": "<end>", "special": true}],
+            "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "use_regex": true},
+            "model": {"type": "BPE", "vocab": {"a": 0, ":": 1, "Ġ": 2, "<": 3, "e": 4, "n": 5, "d": 6, ">": 7, "Ġa": 8},
+                      "merges": [["Ġ", "a"]]}
+        }"#;
+        let tokenizer = Tokenizer::from_json(json.as_bytes()).unwrap();
+        let pieces = |text: &str| {
+            [Piece::Template("a: ".into()), Piece::Text(text.into()), Piece::Template("<end>a".into())]
+        };
+        // The space goes with the word behind it, as in a text of one hand.
+        assert_eq!(tokenizer.encode_pieces(&pieces("a")), tokenizer.encode_with_specials("a: a<end>a"));
+        assert_eq!(tokenizer.encode_pieces(&pieces("a")), [0, 1, 8, 9, 0]);
+        assert_eq!(tokenizer.encode_pieces(&pieces("<end>")), [0, 1, 2, 3, 4, 5, 6, 7, 9, 0]);
     }
 }
