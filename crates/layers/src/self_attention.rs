@@ -8,25 +8,57 @@
 use tiny_vlm_kernels::{Epilogue, Head, attend, attend_bf16};
 use tiny_vlm_tensor::{Context, View, ViewMut, split};
 
-use crate::{LayerError, Linear, ScratchTensor};
+use crate::{LayerError, Linear, ScratchTensor, linear::SharedInput};
 
 /// `softmax(q·kᵀ / √d) · v` of each head, side by side, through a last linear map.
 #[derive(Debug)]
 pub struct SelfAttention {
-    qkv: Linear,
+    maps: Maps,
     projection: Linear,
     heads: usize,
+}
+
+/// What makes a token's queries, keys and values, each of all heads side by side.
+#[derive(Debug)]
+enum Maps {
+    /// All three, in this order.
+    Together(Box<Linear>),
+    /// One each.
+    Apart(Box<[Linear; 3]>),
+}
+
+impl Maps {
+    /// What makes the queries; the other two are of its precision.
+    fn queries(&self) -> &Linear {
+        match self {
+            Self::Together(map) => map,
+            Self::Apart(maps) => &maps[0],
+        }
+    }
 }
 
 impl SelfAttention {
     /// `qkv` makes a token's queries, keys and values, in this order, each of all heads side by side.
     pub fn new(qkv: Linear, projection: Linear, heads: usize) -> Result<Self, LayerError> {
+        LayerError::expect_shape("queries, keys and values", [3 * projection.inputs()], [qkv.outputs()])?;
+        Self::of(Maps::Together(Box::new(qkv)), projection, heads)
+    }
+
+    /// As [`new`](Self::new), with a map each for queries, keys and values.
+    pub fn apart(qkv: [Linear; 3], projection: Linear, heads: usize) -> Result<Self, LayerError> {
+        for map in &qkv {
+            let (width, inputs) = (projection.inputs(), qkv[0].inputs());
+            LayerError::expect_shape("a map of attention", [width, inputs], [map.outputs(), map.inputs()])?;
+        }
+        Self::of(Maps::Apart(Box::new(qkv)), projection, heads)
+    }
+
+    fn of(maps: Maps, projection: Linear, heads: usize) -> Result<Self, LayerError> {
         let width = projection.inputs();
-        LayerError::expect_shape("queries, keys and values", [3 * width], [qkv.outputs()])?;
         if heads == 0 || !width.is_multiple_of(heads) {
             return Err(LayerError::Heads { queries: width, keys: heads });
         }
-        Ok(Self { qkv, projection, heads })
+        Ok(Self { maps, projection, heads })
     }
 
     /// Writes what each row of `x` gathers from all rows to `out`; `epilogue` as in [`Linear::forward_with`].
@@ -39,7 +71,16 @@ impl SelfAttention {
     ) -> Result<(), LayerError> {
         let ([tokens, _], width) = (x.shape(), self.projection.inputs());
         let mut qkv = ScratchTensor::new(ctx, [tokens, 3 * width])?;
-        self.qkv.forward(ctx, x, qkv.view_mut())?;
+        match &self.maps {
+            Maps::Together(map) => map.forward(ctx, x, qkv.view_mut())?,
+            Maps::Apart(maps) => {
+                let x = SharedInput::new(ctx, x, maps.each_ref());
+                for (index, map) in maps.iter().enumerate() {
+                    let part = qkv.view_mut().slice(1, index * width..(index + 1) * width);
+                    map.forward_shared(ctx, &x, Epilogue::default(), part)?;
+                }
+            }
+        }
         let mut gathered = ScratchTensor::new(ctx, [tokens, width])?;
         self.attend(ctx, &qkv, &mut gathered)?;
         drop(qkv);
@@ -72,8 +113,9 @@ impl SelfAttention {
                 causal: None,
             }
         };
-        let level = self.qkv.weight().level();
-        let in_bf16 = level.has_bf16_dot() && self.qkv.weight().precision().rounds_activations();
+        let queries = self.maps.queries().weight();
+        let level = queries.level();
+        let in_bf16 = level.has_bf16_dot() && queries.precision().rounds_activations();
         // A head's output lies by itself, before what it needs besides, so that no two tasks share a cache line.
         let besides = if in_bf16 { head(0).scratch_bf16() } else { head(0).scratch() };
         let own = tokens * dim;
@@ -156,5 +198,36 @@ mod tests {
                 assert_eq!(out.data(), expected, "{level} {precision}");
             }
         }
+    }
+
+    fn map(outputs: usize, weights: &[f32], precision: Precision) -> Linear {
+        let inputs = weights.len() / outputs;
+        Linear::new(Matrix::from_f32(outputs, inputs, weights, precision).unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn maps_apart_and_together_are_the_same() {
+        let (width, tokens) = (16, 5);
+        let number = |i: usize| ((i * 37 % 101) as f32 - 50.0) / 60.0;
+        let weights: Vec<f32> = (0..3 * width * width).map(number).collect();
+        let x = Tensor::from_fn([tokens, width], |[i, j]| number(7 * i + 3 * j));
+        let workspace = Workspace::new(2);
+        for precision in [Precision::F32, Precision::Int8] {
+            let projection = || map(width, &weights[..width * width], precision);
+            let together =
+                SelfAttention::new(map(3 * width, &weights, precision), projection(), 2).unwrap();
+            let part = |i: usize| map(width, &weights[i * width * width..][..width * width], precision);
+            let apart = SelfAttention::apart([part(0), part(1), part(2)], projection(), 2).unwrap();
+            let [mut a, mut b] = [Tensor::zeroed([tokens, width]), Tensor::zeroed([tokens, width])];
+            let plain = Epilogue::default();
+            together.forward_with(&workspace.context(), x.view(), plain, a.view_mut()).unwrap();
+            apart.forward_with(&workspace.context(), x.view(), plain, b.view_mut()).unwrap();
+            assert_eq!(a.data(), b.data());
+            assert!(a.data().iter().any(|&value| value != 0.0));
+        }
+        let odd = [map(16, &[0.0; 256], Precision::F32), map(8, &[0.0; 128], Precision::F32)];
+        let [whole, half] = odd;
+        let maps = [map(16, &[0.0; 256], Precision::F32), half, map(16, &[0.0; 256], Precision::F32)];
+        assert!(SelfAttention::apart(maps, whole, 2).is_err());
     }
 }
