@@ -32,6 +32,25 @@ pub struct DecoderConfig {
     pub qkv_bias: bool,
     /// Whether each layer looks at a memory, after itself.
     pub cross_attention: bool,
+    /// Factors along the way; Llama's are all neutral.
+    pub multipliers: Multipliers,
+}
+
+/// Factors that Granite (IBM, 2024) has where Llama has none.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Multipliers {
+    /// Of what enters the first layer.
+    pub embedding: f32,
+    /// Of the products of queries and keys. Nothing stands for one over the root of a head's length.
+    pub attention: Option<f32>,
+    /// Of what each half of a layer adds to the stream.
+    pub residual: f32,
+}
+
+impl Default for Multipliers {
+    fn default() -> Self {
+        Self { embedding: 1.0, attention: None, residual: 1.0 }
+    }
 }
 
 impl DecoderConfig {
@@ -66,6 +85,10 @@ impl DecoderConfig {
             if !value.is_finite() || value <= 0.0 {
                 return Err(DecoderError::Config(format!("{name} is {value}, not a number above 0")));
             }
+        }
+        let Multipliers { embedding, attention, residual } = self.multipliers;
+        if ![embedding, attention.unwrap_or(1.0), residual].iter().all(|factor| factor.is_finite()) {
+            return Err(DecoderError::Config(format!("multipliers {:?} are no factors", self.multipliers)));
         }
         Ok(())
     }
@@ -142,6 +165,7 @@ mod tests {
         tied: false,
         qkv_bias: false,
         cross_attention: false,
+        multipliers: Multipliers { embedding: 1.0, attention: None, residual: 1.0 },
     };
 
     #[test]
@@ -152,6 +176,8 @@ mod tests {
         assert!(error(DecoderConfig { hidden: usize::MAX, ..SMOLVLM_256M }).contains("hidden"));
         assert!(error(DecoderConfig { kv_heads: 2, ..SMOLVLM_256M }).contains("9 heads cannot share 2"));
         assert!(error(DecoderConfig { head_dim: 33, ..SMOLVLM_256M }).contains("head_dim is 33"));
+        let multipliers = Multipliers { residual: f32::NAN, ..Multipliers::default() };
+        assert!(error(DecoderConfig { multipliers, ..SMOLVLM_256M }).contains("multipliers"));
         assert!(error(DecoderConfig { rope_theta: f32::NAN, ..SMOLVLM_256M }).contains("rope_theta"));
     }
 }

@@ -80,6 +80,10 @@ impl Decoder {
             self.enter(sequence.input, x.reborrow().slice(0, first..first + tokens))?;
             first += tokens;
         }
+        let factor = self.config.multipliers.embedding;
+        if factor != 1.0 {
+            x.data_mut().into_iter().flatten().for_each(|value| *value *= factor);
+        }
         observe(x.view());
         for layer in &self.layers {
             ctx.check()?;

@@ -7,7 +7,7 @@ use tiny_vlm_layers::{
 use tiny_vlm_tensor::{Context, View, ViewMut};
 use tiny_vlm_weights::Scope;
 
-use crate::{DecoderConfig, DecoderError, Names};
+use crate::{DecoderConfig, DecoderError, Multipliers, Names};
 
 #[derive(Debug)]
 pub(crate) struct DecoderLayer {
@@ -45,13 +45,11 @@ impl DecoderLayer {
             false => None,
         };
         let [gate, up, down] = names.ffn;
+        let Multipliers { attention: scores, residual, .. } = config.multipliers;
+        let projections = attention(names.self_attention, config.qkv_bias);
         Ok(Self {
             self_norm: norm(names.self_norm),
-            self_attention: CausalAttention::new(
-                attention(names.self_attention, config.qkv_bias),
-                heads,
-                number,
-            )?,
+            self_attention: CausalAttention::new(projections, heads, number)?.scaled(scores, residual)?,
             cross,
             ffn_norm: norm(names.ffn_norm),
             ffn: GatedMlp::new(
@@ -59,7 +57,8 @@ impl DecoderLayer {
                 Linear::load(&scope.scope(up), hidden, ffn, false),
                 Linear::load(&scope.scope(down), ffn, hidden, false),
                 Activation::Silu,
-            )?,
+            )?
+            .scaled(residual)?,
         })
     }
 

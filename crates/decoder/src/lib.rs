@@ -32,7 +32,7 @@ mod layer;
 pub mod sampling;
 mod stage;
 
-pub use config::{DecoderConfig, Names};
+pub use config::{DecoderConfig, Multipliers, Names};
 pub use decoder::Decoder;
 pub use error::DecoderError;
 pub use stage::DecoderStage;

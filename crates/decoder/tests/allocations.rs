@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use tiny_vlm_decoder::{
-    CachePrecision, Decoder, DecoderConfig, DecoderStage, Input, Names, Sequence,
+    CachePrecision, Decoder, DecoderConfig, DecoderStage, Input, Multipliers, Names, Sequence,
     sampling::{Sampler, SamplingOptions},
 };
 use tiny_vlm_quant::Precision;
@@ -50,6 +50,7 @@ fn decoder(precision: Precision) -> Decoder {
         tied: true,
         qkv_bias: true,
         cross_attention: true,
+        multipliers: Multipliers::default(),
     };
     let empty = b"\x08\0\0\0\0\0\0\0{}      ".to_vec();
     let weights = Weights::from_bytes(empty.into()).unwrap();

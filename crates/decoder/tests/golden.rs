@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf};
 use safetensors::SafeTensors;
 use tiny_vlm_decoder::{
     BLOCK_TOKENS, CachePrecision, CrossMemory, Decoder, DecoderConfig, DecoderError, DecoderStage, Input,
-    KvCache, Names, Sequence,
+    KvCache, Multipliers, Names, Sequence,
 };
 use tiny_vlm_quant::Precision;
 use tiny_vlm_tensor::{Stopped, Tensor, View, ViewMut, Workspace};
@@ -50,6 +50,7 @@ fn load_case(name: &str) -> Case {
         tied: flag("tied"),
         qkv_bias: flag("qkv_bias"),
         cross_attention: flag("cross_attention"),
+        multipliers: Multipliers::default(),
     };
     let weights = Weights::from_bytes(read(&format!("{name}.safetensors")).into()).unwrap();
     let params = Params::new(&weights, Precision::F32);

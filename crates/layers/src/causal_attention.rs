@@ -2,13 +2,14 @@
 //! keeps; several heads of queries may share keys and values (Ainslie et al., 2023, arXiv:2305.13245).
 
 use tiny_vlm_kernels::{Epilogue, Residual};
+use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
 use crate::{
     LayerError, Linear, Rotary,
     attend::{Heads, Source, attend},
-    linear::SharedInput,
+    linear::{SharedInput, factors},
     sequence::Sequence,
 };
 
@@ -19,6 +20,9 @@ pub struct CausalAttention {
     heads: Heads,
     /// Which of the cache's layers is this one's.
     layer: usize,
+    /// Factors of the queries and of the output, column by column, where they are not 1.
+    query_scale: Option<AlignedVec<f32>>,
+    output_scale: Option<AlignedVec<f32>>,
 }
 
 /// The linear maps of an attention.
@@ -59,7 +63,18 @@ impl CausalAttention {
         if !heads.dim.is_multiple_of(2) {
             return Err(LayerError::OddHead { dim: heads.dim });
         }
-        Ok(Self { projections, heads, layer })
+        Ok(Self { projections, heads, layer, query_scale: None, output_scale: None })
+    }
+
+    /// The same, whose output counts `output` times, and whose scores are the products of queries and keys times
+    /// `scores`, where given, instead of over the root of their length.
+    pub fn scaled(self, scores: Option<f32>, output: f32) -> Result<Self, LayerError> {
+        let Projections { query, output: to, .. } = &self.projections;
+        // The kernel divides by the root.
+        let of_queries = scores.map_or(1.0, |scores| scores * (self.heads.dim as f32).sqrt());
+        let query_scale = factors(query.outputs(), of_queries)?;
+        let output_scale = factors(to.outputs(), output)?;
+        Ok(Self { query_scale, output_scale, ..self })
     }
 
     /// Adds the attention of each row of `x` to `out`, and writes the rows' keys and values to the caches, which
@@ -82,7 +97,8 @@ impl CausalAttention {
             let mut values = ctx.scratch.take::<f32>(rows * kv_width);
             let x = SharedInput::new(ctx, x, [query, key, value]);
             let plain = Epilogue::default();
-            query.forward_shared(ctx, &x, plain, ViewMut::new([rows, width], &mut queries)?)?;
+            let scaled = Epilogue { scale: self.query_scale.as_deref(), ..plain };
+            query.forward_shared(ctx, &x, scaled, ViewMut::new([rows, width], &mut queries)?)?;
             key.forward_shared(ctx, &x, plain, ViewMut::new([rows, kv_width], &mut keys)?)?;
             value.forward_shared(ctx, &x, plain, ViewMut::new([rows, kv_width], &mut values)?)?;
             rotary.turn(&mut queries, width);
@@ -98,7 +114,8 @@ impl CausalAttention {
         let batch = &*batch;
         let source = |number: usize| Source::Cache(batch[number].cache, self.layer);
         attend(ctx, level, self.heads, batch, source, &queries, &mut attended);
-        let residual = Epilogue { residual: Residual::Output, ..Epilogue::default() };
+        let scale = self.output_scale.as_deref();
+        let residual = Epilogue { residual: Residual::Output, scale, ..Epilogue::default() };
         output.forward_with(ctx, View::new([rows, width], &attended)?, residual, out)
     }
 }

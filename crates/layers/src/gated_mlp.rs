@@ -1,9 +1,13 @@
 //! The gated feed-forward layer (Shazeer, 2020, arXiv:2002.05202): `down(act(gate(x)) ∘ up(x))`.
 
 use tiny_vlm_kernels::{Activation, Epilogue, Residual};
+use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
-use crate::{LayerError, Linear, linear::SharedInput};
+use crate::{
+    LayerError, Linear,
+    linear::{SharedInput, factors},
+};
 
 /// `down(act(gate(x)) ∘ up(x))`; with SiLU it is SwiGLU.
 #[derive(Debug)]
@@ -12,6 +16,8 @@ pub struct GatedMlp {
     up: Linear,
     down: Linear,
     activation: Activation,
+    /// Factors of the output, column by column, where they are not 1.
+    output_scale: Option<AlignedVec<f32>>,
 }
 
 impl GatedMlp {
@@ -20,7 +26,13 @@ impl GatedMlp {
         let (inputs, inner) = (gate.inputs(), gate.outputs());
         LayerError::expect_shape("up projection", [inner, inputs], [up.outputs(), up.inputs()])?;
         LayerError::expect_shape("down projection", [inner], [down.inputs()])?;
-        Ok(Self { gate, up, down, activation })
+        Ok(Self { gate, up, down, activation, output_scale: None })
+    }
+
+    /// The same, whose output counts `output` times.
+    pub fn scaled(self, output: f32) -> Result<Self, LayerError> {
+        let output_scale = factors(self.down.outputs(), output)?;
+        Ok(Self { output_scale, ..self })
     }
 
     /// Adds the layer of each row of `x` to `out`.
@@ -39,7 +51,8 @@ impl GatedMlp {
         let gate = Epilogue { activation: self.activation, gate: Some(up), ..Epilogue::default() };
         self.gate.forward_shared(ctx, &x, gate, ViewMut::new(shape, &mut gated)?)?;
         drop(x);
-        let residual = Epilogue { residual: Residual::Output, ..Epilogue::default() };
+        let scale = self.output_scale.as_deref();
+        let residual = Epilogue { residual: Residual::Output, scale, ..Epilogue::default() };
         self.down.forward_with(ctx, View::new(shape, &gated)?, residual, out)
     }
 }

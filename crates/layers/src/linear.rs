@@ -87,6 +87,16 @@ impl Linear {
     }
 }
 
+/// A factor for each of `columns` columns; nothing where it would change nothing.
+pub(crate) fn factors(columns: usize, factor: f32) -> Result<Option<AlignedVec<f32>>, LayerError> {
+    if factor == 1.0 {
+        return Ok(None);
+    }
+    let mut factors = AlignedVec::try_zeroed(columns)?;
+    factors.fill(factor);
+    Ok(Some(factors))
+}
+
 /// Rows that several maps take, brought into the form they need once where that is one form.
 pub(crate) struct SharedInput<'a> {
     x: View<'a, f32, 2>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use tiny_vlm_decoder::{DecoderConfig, Names};
+use tiny_vlm_decoder::{DecoderConfig, Multipliers, Names};
 use tiny_vlm_vision::{LinesConfig, ReaderConfig, ThingsConfig, TowerConfig};
 
 use crate::{Lang, ModelError};
@@ -119,6 +119,7 @@ impl NanoConfig {
             tied: d.tie_word_embeddings,
             qkv_bias: false,
             cross_attention: true,
+            multipliers: Multipliers::default(),
         }
     }
 
