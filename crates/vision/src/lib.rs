@@ -7,6 +7,9 @@
 //! - a [`PrintReader`] finds lines at several sizes ([`LinesFinder`]), cuts their strips ([`Pyramid`]), reads them
 //!   ([`Reader`]) and puts them in [`reading_order`].
 //!
+//! What other families see: a [`Tiler`] cuts a picture into square tiles, and a [`SiglipTower`] makes a vector of each
+//! patch of a tile.
+//!
 //! Networks take the weights' [`Scope`](tiny_vlm_weights::Scope) and a config, and run in a
 //! [`Context`](tiny_vlm_tensor::Context). The rules between them are plain functions over maps and boxes:
 //!
@@ -36,7 +39,9 @@ mod print;
 mod quad;
 mod reader;
 mod reading_order;
+mod siglip;
 mod things;
+mod tiles;
 mod tower;
 mod trunk;
 mod upsample;
@@ -51,5 +56,7 @@ pub use print::{Line, PrintReader};
 pub use quad::{Quad, area, bounds, overlap};
 pub use reader::{Reader, Transcript, transcribe};
 pub use reading_order::reading_order;
+pub use siglip::{SiglipConfig, SiglipTower, position_of_patches};
 pub use things::{Thing, ThingsFinder, find_things, glimpse_box};
+pub use tiles::{Edge, TileBounds, TilePlan, Tiler, Tiles, TilesConfig};
 pub use tower::Tower;
