@@ -1,6 +1,8 @@
 //! Where vision meets text: projectors and object tokens.
 //!
-//! [`ObjectTokens`] is nano's: a token for each thing of a picture, which the decoder attends to across.
+//! [`ObjectTokens`] is nano's: a token for each thing of a picture, which the decoder attends to across. Families that
+//! place features among the words of a prompt ([`Placement`]) bring them to the decoder's width first, as
+//! [`PixelShuffle`] does.
 //!
 //! ```
 //! use tiny_vlm_fusion::{POSITION_FEATURES, position_features};
@@ -12,5 +14,9 @@
 #![forbid(unsafe_code)]
 
 mod object_tokens;
+mod pixel_shuffle;
+mod placement;
 
 pub use object_tokens::{ObjectTokens, ObjectTokensConfig, POSITION_FEATURES, position_features};
+pub use pixel_shuffle::PixelShuffle;
+pub use placement::Placement;
