@@ -55,7 +55,7 @@ pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
         }
     }
     if let Some(count) = made {
-        let python = std::env::var("PYTHON").unwrap_or_else(|_| "../.venv/bin/python".into());
+        let python = shell::python(&workspace.root);
         let folder = std::path::absolute(&set)?;
         let arguments = ["-m", "nano.evalset"];
         shell::run(

@@ -20,6 +20,8 @@ const TARGETS: &[Target] = &[
     Target { name: "tokenizer", seeds: &["fixtures/nano", "fixtures/text"], longest: 40_000 },
     Target { name: "compiled", seeds: &[], longest: 4096 },
     Target { name: "config", seeds: &["crates/nano/model"], longest: 4096 },
+    Target { name: "template", seeds: &["fixtures/models/smolvlm-tiny-tied"], longest: 4096 },
+    Target { name: "tiles", seeds: &["fixtures/models/smolvlm-tiny"], longest: 4096 },
 ];
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {

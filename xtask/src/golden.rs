@@ -62,8 +62,7 @@ fn makers(workspace: &Workspace) -> Result<BTreeMap<String, Maker>> {
 
 impl Maker {
     fn run(&self, root: &Path) -> Result<()> {
-        let python = std::env::var_os("PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
-        let mut command = Command::new(python);
+        let mut command = Command::new(shell::python(root));
         match self {
             Self::Family(script) => command.current_dir(root).arg(script).arg("fixtures/models"),
             Self::Script(script) => command.current_dir(root).arg(script),

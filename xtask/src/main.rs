@@ -10,6 +10,7 @@ mod fuzz;
 mod golden;
 mod lint;
 mod package;
+mod parity;
 mod sanitize;
 mod shell;
 mod size;
@@ -38,12 +39,14 @@ cargo xtask COMMAND
                             with a labels.jsonl, which --make writes first, N pictures a row
   golden [FAMILY]...        the values that tests compare with, made again by the reference implementations that
                             fixtures/golden/requirements.txt and training/requirements.txt pin; PYTHON is the interpreter
+  parity --family NAME --full FOLDER
+                            a checkpoint at its published size against its reference implementation, stage by stage
   fuzz [TARGET] [--seconds N]
                             a target of fuzz/, or each, from the fixtures on for N seconds (default 120); needs cargo-fuzz
   sanitize [--miri]         the tests of the crates with unsafe code under AddressSanitizer; in Miri, what it can run
   package                   every crate to be published, packed and built from its package, nothing uploaded
   size                      the embedded model within its limits of bytes and parameters
-  ci [--skip S,..]          all of the above but bench, eval, golden and fuzz, as CI runs it; names of steps as listed by `ci --list`
+  ci [--skip S,..]          all of the above but bench, eval, golden, parity and fuzz, as CI runs it; names of steps as listed by `ci --list`
      [--only S,..]
 ";
 
@@ -70,6 +73,7 @@ fn command(mut parser: Parser) -> Result<()> {
         "check" => check::command(&workspace, parser),
         "eval" => eval::command(&workspace, parser),
         "golden" => golden::command(&workspace, parser),
+        "parity" => parity::command(&workspace, parser),
         "fuzz" => fuzz::command(&workspace, parser),
         "sanitize" => sanitize::command(&workspace, parser),
         "bench" => bench::command(&workspace, parser),

@@ -2,12 +2,17 @@
 
 use anyhow::{Context as _, Result, bail};
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The cargo that runs this program.
 pub(crate) fn cargo() -> Command {
     Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// The Python that has the reference implementations: `PYTHON`, or that of the environment in the checkout.
+pub(crate) fn python(root: &Path) -> PathBuf {
+    env::var_os("PYTHON").map_or_else(|| root.join(".venv/bin/python"), PathBuf::from)
 }
 
 /// Runs `command` with its output passed through.

@@ -214,8 +214,7 @@ mod tests {
         let workspace = Workspace::new(2);
         for precision in [Precision::F32, Precision::Int8] {
             let projection = || map(width, &weights[..width * width], precision);
-            let together =
-                SelfAttention::new(map(3 * width, &weights, precision), projection(), 2).unwrap();
+            let together = SelfAttention::new(map(3 * width, &weights, precision), projection(), 2).unwrap();
             let part = |i: usize| map(width, &weights[i * width * width..][..width * width], precision);
             let apart = SelfAttention::apart([part(0), part(1), part(2)], projection(), 2).unwrap();
             let [mut a, mut b] = [Tensor::zeroed([tokens, width]), Tensor::zeroed([tokens, width])];

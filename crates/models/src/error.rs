@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 
-use tiny_vlm_tensor::Stopped;
+use tiny_vlm_decoder::DecoderError;
+use tiny_vlm_image::ImageError;
+use tiny_vlm_layers::LayerError;
+use tiny_vlm_tensor::{Stopped, TensorError};
 use tiny_vlm_text::TextError;
+use tiny_vlm_vision::VisionError;
 
 /// What can be wrong with a model.
 #[derive(Debug, thiserror::Error)]
@@ -83,5 +87,40 @@ impl ModelError {
     /// A configuration that is not what its family expects.
     pub fn config(file: &'static str, detail: impl Into<String>) -> Self {
         Self::Config { file, detail: detail.into() }
+    }
+}
+
+impl From<VisionError> for ModelError {
+    fn from(error: VisionError) -> Self {
+        match error {
+            VisionError::Stopped(stopped) => Self::Stopped(stopped),
+            VisionError::Config(detail) => Self::config("config.json", detail),
+            VisionError::Image(error @ ImageError::Memory { .. }) => Self::Memory(error.to_string()),
+            VisionError::Layer(error) => Self::from_layer("vision", error),
+            error => Self::stage("vision", error),
+        }
+    }
+}
+
+impl From<DecoderError> for ModelError {
+    fn from(error: DecoderError) -> Self {
+        match error {
+            DecoderError::Config(detail) => Self::config("config.json", detail),
+            DecoderError::Layer(error) => Self::from_layer("decoder", error),
+            error => Self::stage("decoder", error),
+        }
+    }
+}
+
+impl ModelError {
+    /// What a layer of a stage says.
+    fn from_layer(stage: &'static str, error: LayerError) -> Self {
+        match error {
+            LayerError::Stopped(stopped) => Self::Stopped(stopped),
+            LayerError::Memory(error) | LayerError::Tensor(TensorError::Memory(error)) => {
+                Self::Memory(error.to_string())
+            }
+            error => Self::stage(stage, error),
+        }
     }
 }

@@ -82,6 +82,18 @@ pub struct Step<'a> {
     pub ids: &'a [u32],
 }
 
+/// What an image comes to before it is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageCost {
+    /// Tiles that are looked at.
+    pub tiles: usize,
+    /// Positions that they take in the prompt.
+    pub tokens: usize,
+}
+
+/// Is shown what the stages of a model make, by name: see [`Family::trace`].
+pub type Observe<'a> = dyn FnMut(&str, &[f32]) + 'a;
+
 /// A loaded model: its stages, and how they follow each other.
 ///
 /// An answer comes about like this: each image is [encoded](Self::encode) (or found among those encoded before), the
@@ -100,6 +112,11 @@ pub trait Family: Send + Sync {
     /// How files become the pixels that this family was trained on.
     fn image_options(&self, limits: Limits) -> ImageOptions {
         ImageOptions::with_limits(limits)
+    }
+
+    /// What an image of this width and height comes to, where the family knows before it looks.
+    fn image_cost(&self, _size: [usize; 2], _shape: &RequestShape) -> Option<ImageCost> {
+        None
     }
 
     /// Looks at an image.
@@ -127,6 +144,18 @@ pub trait Family: Send + Sync {
         features: &[Arc<Features>],
     ) -> Result<Box<dyn Sequence>, ModelError>;
 
+    /// As [`begin`](Self::begin), going on from a sequence whose first `common` tokens are those of `prompt`. Nothing
+    /// where what that sequence has seen of the images is not what these features say, or where there is no gain in it.
+    fn resume(
+        &self,
+        _earlier: Box<dyn Sequence>,
+        _common: usize,
+        _prompt: &PreparedPrompt,
+        _features: &[Arc<Features>],
+    ) -> Option<Box<dyn Sequence>> {
+        None
+    }
+
     /// Gives each sequence its next tokens, and writes the scores of the token after them, one row of
     /// [`ModelInfo::vocab`] scores a sequence, to `scores`.
     ///
@@ -145,5 +174,19 @@ pub trait Family: Send + Sync {
     /// The print on an image, line by line in reading order.
     fn read(&self, _context: &Context<'_>, _image: &Image) -> Result<Vec<Line>, ModelError> {
         Err(ModelError::NoReader)
+    }
+
+    /// Takes a request as far as the scores of the first token of its answer, shows `observe` what each stage makes of it
+    /// in the order of the computation, and returns the prompt's tokens: for comparison with a reference. What a stage
+    /// makes in several parts, such as tiles, it shows under one name.
+    fn trace(
+        &self,
+        _context: &Context<'_>,
+        _images: &[Image],
+        _parts: &PromptParts<'_>,
+        _shape: &RequestShape,
+        _observe: &mut Observe<'_>,
+    ) -> Result<Vec<u32>, ModelError> {
+        Err(ModelError::stage("trace", "this family shows no stages"))
     }
 }

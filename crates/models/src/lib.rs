@@ -13,6 +13,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod chat;
 mod error;
 mod family;
 mod features;
@@ -21,13 +22,15 @@ mod nano;
 mod options;
 mod prompt;
 mod registry;
+mod smolvlm;
 mod source;
+mod weigh;
 
 pub use error::ModelError;
-pub use family::{Family, ModelInfo, Sequence, Step};
+pub use family::{Family, ImageCost, ModelInfo, Observe, Sequence, Step};
 pub use features::{Features, Line, Thing};
 pub use lang::{Lang, UnknownLang};
-pub use options::{ModelOptions, Precision, Profile, RequestShape, UnknownPrecision};
+pub use options::{Detail, ModelOptions, Precision, Profile, RequestShape, UnknownPrecision};
 pub use prompt::{PreparedPrompt, PromptParts, Special, Task, Turn};
 pub use registry::{known, load, open};
 pub use source::Source;

@@ -19,11 +19,13 @@ pub enum Precision {
     F16,
     /// 8-bit integers, one scale a row.
     Int8,
+    /// 4-bit integers in groups of 32 for the decoder's layers, 8-bit ones for the rest.
+    Int4,
 }
 
 impl Precision {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Auto, Self::F32, Self::Bf16, Self::F16, Self::Int8];
+    pub const ALL: [Self; 6] = [Self::Auto, Self::F32, Self::Bf16, Self::F16, Self::Int8, Self::Int4];
 
     /// Its name on a command line.
     pub fn name(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Precision {
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
             Self::Int8 => "int8",
+            Self::Int4 => "int4",
         }
     }
 }
@@ -45,7 +48,7 @@ impl fmt::Display for Precision {
 
 /// A name that is no precision's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown precision {0:?} (known: auto, f32, bf16, f16, int8)")]
+#[error("unknown precision {0:?} (known: auto, f32, bf16, f16, int8, int4)")]
 pub struct UnknownPrecision(pub String);
 
 impl FromStr for Precision {
@@ -101,12 +104,40 @@ impl ModelOptions {
     }
 }
 
+/// How closely an image is looked at, where the family cuts images into tiles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Detail {
+    /// The whole image once.
+    Low,
+    /// As many tiles as the image has pixels for: small images are not enlarged.
+    Auto,
+    /// As the reference does it, which may enlarge a small image to many tiles.
+    #[default]
+    High,
+}
+
+impl Detail {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Low, Self::Auto, Self::High];
+
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Auto => "auto",
+            Self::High => "high",
+        }
+    }
+}
+
 /// How much of an image a request wants looked at. It is part of the key under which features are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RequestShape {
     /// Most tiles that an image may be cut into, where the family cuts any; `None` leaves it to the family.
     pub max_tiles: Option<usize>,
+    /// How closely it is looked at.
+    pub detail: Detail,
 }
 
 impl RequestShape {
@@ -114,5 +145,11 @@ impl RequestShape {
     #[must_use]
     pub fn with_max_tiles(self, max_tiles: Option<usize>) -> Self {
         Self { max_tiles, ..self }
+    }
+
+    /// The same at another detail.
+    #[must_use]
+    pub fn with_detail(self, detail: Detail) -> Self {
+        Self { detail, ..self }
     }
 }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use serde::Deserialize;
 
-use crate::{Family, ModelError, ModelOptions, Source, nano};
+use crate::{Family, ModelError, ModelOptions, Source, nano, smolvlm};
 
 /// A family: the `model_type` of its configurations, and how one is loaded.
 struct Entry {
@@ -15,7 +15,11 @@ struct Entry {
 /// Takes the text of `config.json` and where the other files are.
 type Load = fn(&str, &Source, &ModelOptions) -> Result<Arc<dyn Family>, ModelError>;
 
-const FAMILIES: &[Entry] = &[Entry { model_type: nano::MODEL_TYPE, load: nano::Nano::load }];
+const FAMILIES: &[Entry] = &[
+    Entry { model_type: nano::MODEL_TYPE, load: nano::Nano::load },
+    Entry { model_type: smolvlm::IDEFICS3, load: smolvlm::Smolvlm::load },
+    Entry { model_type: smolvlm::SMOLVLM, load: smolvlm::Smolvlm::load },
+];
 
 /// What `config.json` must say at the least.
 #[derive(Deserialize)]

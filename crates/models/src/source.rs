@@ -2,10 +2,12 @@
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
+use serde::de::DeserializeOwned;
 use tiny_vlm_weights::Weights;
 
 use crate::ModelError;
@@ -14,6 +16,8 @@ use crate::ModelError;
 #[derive(Debug)]
 pub struct Source {
     files: Files,
+    /// Files by name that come before those of the folder.
+    extra: BTreeMap<String, Cow<'static, [u8]>>,
 }
 
 #[derive(Debug)]
@@ -30,7 +34,7 @@ const MAX_TOKENIZER_BYTES: u64 = 256 << 20;
 impl Source {
     /// The files of a folder.
     pub fn folder(path: impl Into<PathBuf>) -> Self {
-        Self { files: Files::Folder(path.into()) }
+        Self { files: Files::Folder(path.into()), extra: BTreeMap::new() }
     }
 
     /// Files that lie in memory: `config.json`, a tokenizer in either form, and safetensors.
@@ -41,7 +45,15 @@ impl Source {
     ) -> Self {
         let files =
             Files::Bytes { config: config.into(), tokenizer: tokenizer.into(), weights: weights.into() };
-        Self { files }
+        Self { files, extra: BTreeMap::new() }
+    }
+
+    /// The same with another of the [optional](Self::optional) files, such as `preprocessor_config.json`, in memory. It
+    /// takes the place of a folder's file of that name.
+    #[must_use]
+    pub fn with_file(mut self, name: impl Into<String>, bytes: impl Into<Cow<'static, [u8]>>) -> Self {
+        self.extra.insert(name.into(), bytes.into());
+        self
     }
 
     /// `config.json`.
@@ -60,15 +72,26 @@ impl Source {
         }
     }
 
-    /// Another file of the folder by its name, if it is there.
-    pub fn optional(&self, name: &str) -> Result<Option<Vec<u8>>, ModelError> {
+    /// Another file by its name, if it is there.
+    pub fn optional(&self, name: &str) -> Result<Option<Cow<'_, [u8]>>, ModelError> {
+        if let Some(bytes) = self.extra.get(name) {
+            return Ok(Some(Cow::Borrowed(&bytes[..])));
+        }
         match &self.files {
             Files::Folder(folder) => match read(&folder.join(name), MAX_CONFIG_BYTES) {
                 Err(ModelError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
-                other => other.map(Some),
+                other => other.map(|bytes| Some(bytes.into())),
             },
             Files::Bytes { .. } => Ok(None),
         }
+    }
+
+    /// What another file says in JSON, if it is there.
+    pub fn optional_json<T: DeserializeOwned>(&self, name: &'static str) -> Result<Option<T>, ModelError> {
+        let parse = |bytes: Cow<'_, [u8]>| {
+            serde_json::from_slice(&bytes).map_err(|error| ModelError::config(name, error.to_string()))
+        };
+        self.optional(name)?.map(parse).transpose()
     }
 
     /// The weights: `model.safetensors`, or the shards that an index names.
@@ -103,6 +126,15 @@ fn read_text(path: &Path, limit: u64) -> Result<String, ModelError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_in_memory_come_before_those_of_a_folder() {
+        let source = Source::folder("no/such/folder").with_file("a.json", br#"{"a": 1}"#.as_slice());
+        let read: Option<BTreeMap<String, u32>> = source.optional_json("a.json").unwrap();
+        assert_eq!(read.unwrap()["a"], 1);
+        assert!(source.optional_json::<u32>("b.json").unwrap().is_none());
+        assert_eq!(source.optional_json::<u32>("a.json").unwrap_err().code(), "model-config");
+    }
 
     #[test]
     fn files_that_are_not_there_are_named() {

@@ -4,22 +4,20 @@ use std::any::Any;
 use std::sync::Arc;
 
 use tiny_vlm_decoder::{
-    CrossMemory, Decoder, DecoderConfig, DecoderError, DecoderStage, Input, KvCache, Sequence as Entering,
+    CrossMemory, Decoder, DecoderConfig, DecoderStage, Input, KvCache, Sequence as Entering,
 };
-use tiny_vlm_image::{Image, ImageError};
-use tiny_vlm_layers::LayerError;
-use tiny_vlm_quant::{Precision as Format, kernel_names};
-use tiny_vlm_simd::Level;
-use tiny_vlm_tensor::{Context, Tensor, TensorError, ViewMut};
+use tiny_vlm_image::Image;
+use tiny_vlm_quant::{Group, Precision as Format};
+use tiny_vlm_tensor::{Context, Tensor, ViewMut};
 use tiny_vlm_text::Tokenizer;
-use tiny_vlm_vision::{Line as ReadLine, Thing as SeenThing, VisionError};
+use tiny_vlm_vision::{Line as ReadLine, Thing as SeenThing};
 use tiny_vlm_weights::{Dtype, Params, Weights};
 
 use super::config::{CONTEXT, MODEL_TYPE, NAMES, NanoConfig};
 use super::look::{Eyes, Seen};
 use crate::{
     Family, Features, Line, ModelError, ModelInfo, ModelOptions, Precision, PreparedPrompt, PromptParts,
-    RequestShape, Sequence, Source, Special, Step, Task, Thing,
+    RequestShape, Sequence, Source, Special, Step, Task, Thing, weigh::weigh,
 };
 
 /// Most tokens of an answer where the request does not say.
@@ -27,6 +25,9 @@ const MAX_TOKENS: usize = 120;
 /// Parts that are computed with at 16 bits at least: a byte's rounding of the activations moves the finders' sums across
 /// their thresholds, and costs the reader more than a letter in a hundred.
 const EXACT: [&str; 3] = ["things.", "lines.", "reader."];
+
+/// Parts that four bits are too few for: nothing repeats there what one product gets wrong.
+const BYTES: [&str; 3] = ["tower.", "fusion.", "decoder.embed"];
 
 /// A loaded nano.
 pub(crate) struct Nano {
@@ -66,11 +67,13 @@ impl Nano {
         };
         let weights = source.weights()?;
         let params = Params::new(&weights, format(options.precision, &weights));
+        let params = BYTES.into_iter().fold(params, |params, part| params.at_least(part, Format::Int8));
         let params = EXACT.into_iter().fold(params, |params, part| params.at_least(part, Format::F16));
         let sizes = config.decoder();
         let root = params.root();
-        let eyes = Eyes::load(&root, &config, sizes.hidden).map_err(vision_error)?;
-        let decoder = Decoder::load(&root.scope("decoder"), &root, &sizes, &NAMES).map_err(decoder_error)?;
+        let eyes = Eyes::load(&root, &config, sizes.hidden).map_err(ModelError::from)?;
+        let decoder =
+            Decoder::load(&root.scope("decoder"), &root, &sizes, &NAMES).map_err(ModelError::from)?;
         let decoder = decoder.with_cache_precision(options.kv_cache);
         let info = info(&params, &sizes);
         params.finish().map_err(|error| ModelError::Weights(Box::new(error)))?;
@@ -85,6 +88,7 @@ fn format(precision: Precision, weights: &Weights) -> Format {
         Precision::Bf16 => Format::Bf16,
         Precision::F16 => Format::F16,
         Precision::Int8 => Format::Int8,
+        Precision::Int4 => Format::Int4(Group::Of32),
         // What was stored in full was stored for exactness.
         Precision::Auto if weights.names().all(|name| dtype(weights, name) == Some(Dtype::F32)) => {
             Format::F32
@@ -98,32 +102,9 @@ fn dtype(weights: &Weights, name: &str) -> Option<Dtype> {
 }
 
 fn info(params: &Params<'_>, sizes: &DecoderConfig) -> ModelInfo {
-    let weights = params.weights();
-    let mut info = ModelInfo::new(MODEL_TYPE, sizes.vocab, CONTEXT);
-    let mut formats = std::collections::BTreeMap::<String, usize>::new();
-    for name in weights.names().filter(|name| !name.ends_with("_scale")) {
-        let Some(tensor) = weights.info(name) else { continue };
-        let count: usize = tensor.shape.iter().product();
-        let is_matrix = tensor.shape.len() > 1 && name.ends_with(".weight");
-        let format = if is_matrix { params.precision_of(name) } else { Format::F32 };
-        let bytes = match format {
-            Format::Int8 => 1,
-            Format::F16 | Format::Bf16 => 2,
-            _ => 4,
-        };
-        info.parameters += count;
-        info.weight_bytes += count * bytes;
-        *formats.entry(format.to_string()).or_default() += count;
-    }
-    let most = formats.iter().max_by_key(|(_, count)| **count);
-    info.precision = most.map(|(format, _)| format.clone()).unwrap_or_default();
+    let mut info = weigh(params, ModelInfo::new(MODEL_TYPE, sizes.vocab, CONTEXT));
     info.max_tokens = MAX_TOKENS;
     info.reads = true;
-    info.kernels = kernel_names(Level::detect())
-        .into_iter()
-        .filter(|kernel| formats.contains_key(&kernel.precision.to_string()))
-        .map(|kernel| (kernel.operators.to_owned(), kernel.kernel))
-        .collect();
     info
 }
 
@@ -137,7 +118,7 @@ impl Family for Nano {
     }
 
     fn encode(&self, ctx: &Context<'_>, image: &Image, _: &RequestShape) -> Result<Features, ModelError> {
-        let Seen { things, lines, memory } = self.eyes.look(ctx, image).map_err(vision_error)?;
+        let Seen { things, lines, memory } = self.eyes.look(ctx, image).map_err(ModelError::from)?;
         let size = [image.width() as f64, image.height() as f64];
         let things = things.iter().map(|thing| thing_of(thing, size)).collect();
         let lines = lines.into_iter().map(line_of).collect();
@@ -167,7 +148,7 @@ impl Family for Nano {
     ) -> Result<Box<dyn Sequence>, ModelError> {
         let memory = features.first().and_then(|features| features.get::<Memory>());
         let memory = memory.ok_or_else(|| ModelError::stage("decoder", "no features of a picture"))?;
-        let memory = self.decoder.remember(ctx, memory.0.view()).map_err(decoder_error)?;
+        let memory = self.decoder.remember(ctx, memory.0.view()).map_err(ModelError::from)?;
         Ok(Box::new(Answer { cache: self.decoder.new_cache(), memory: Arc::new(memory) }))
     }
 
@@ -176,10 +157,10 @@ impl Family for Nano {
         let scores = ViewMut::new(shape, scores).map_err(|error| ModelError::stage("decoder", error))?;
         // One sequence is the rule, and its steps must not allocate.
         if let [step] = batch {
-            return self.decoder.step(ctx, &mut [entering(step)?], scores).map_err(decoder_error);
+            return self.decoder.step(ctx, &mut [entering(step)?], scores).map_err(ModelError::from);
         }
         let mut entering = batch.iter_mut().map(entering).collect::<Result<Vec<_>, _>>()?;
-        self.decoder.step(ctx, &mut entering, scores).map_err(decoder_error)
+        self.decoder.step(ctx, &mut entering, scores).map_err(ModelError::from)
     }
 
     fn special(&self, token: u32) -> Special {
@@ -191,7 +172,7 @@ impl Family for Nano {
     }
 
     fn read(&self, ctx: &Context<'_>, image: &Image) -> Result<Vec<Line>, ModelError> {
-        let lines = self.eyes.read(ctx, image).map_err(vision_error)?;
+        let lines = self.eyes.read(ctx, image).map_err(ModelError::from)?;
         Ok(lines.into_iter().map(line_of).collect())
     }
 }
@@ -230,25 +211,4 @@ fn thing_of(thing: &SeenThing, [width, height]: [f64; 2]) -> Thing {
     let [left, top, right, bottom] = thing.bounds;
     let area = [left * width, top * height, right * width, bottom * height].map(|side| side as f32);
     Thing { area, confidence: thing.score }
-}
-
-fn vision_error(error: VisionError) -> ModelError {
-    match error {
-        VisionError::Stopped(stopped) => ModelError::Stopped(stopped),
-        VisionError::Config(detail) => ModelError::config("config.json", detail),
-        VisionError::Image(error @ ImageError::Memory { .. }) => ModelError::Memory(error.to_string()),
-        VisionError::Layer(LayerError::Memory(error) | LayerError::Tensor(TensorError::Memory(error))) => {
-            ModelError::Memory(error.to_string())
-        }
-        error => ModelError::stage("vision", error),
-    }
-}
-
-fn decoder_error(error: DecoderError) -> ModelError {
-    match error {
-        DecoderError::Layer(LayerError::Stopped(stopped)) => ModelError::Stopped(stopped),
-        DecoderError::Layer(LayerError::Memory(error)) => ModelError::Memory(error.to_string()),
-        DecoderError::Config(detail) => ModelError::config("config.json", detail),
-        error => ModelError::stage("decoder", error),
-    }
 }
