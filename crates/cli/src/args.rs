@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use lexopt::{Arg, Parser, ValueExt};
-use tiny_vlm::{Grammar, ImageLimits, Lang, LoadOptions, Precision, RequestOptions};
+use tiny_vlm::{Detail, Grammar, ImageLimits, Lang, LoadOptions, Precision, RequestOptions};
 
 use crate::{failure::Failure, input};
 
@@ -83,6 +83,8 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag("threads", Some("N"), "option-threads", LOADING),
     flag("lang", Some("LANG"), "option-lang", &Name::ALL),
     flag("lines", None, "option-lines", &[Name::Ocr]),
+    flag("detail", Some("D"), "option-detail", ANSWERING),
+    flag("max-tiles", Some("N"), "option-max-tiles", ANSWERING),
     flag("max-tokens", Some("N"), "option-max-tokens", ANSWERING),
     flag("temperature", Some("T"), "option-temperature", ANSWERING),
     flag("seed", Some("N"), "option-seed", ANSWERING),
@@ -232,7 +234,7 @@ impl Args {
         match flag.long {
             "precision" => {
                 let names = text.split(',').map(|name| name.trim().parse());
-                let expected = "auto, f32, bf16, f16, int8";
+                let expected = "auto, f32, bf16, f16, int8, int4";
                 self.precisions =
                     names.collect::<Result<_, _>>().map_err(|_| wrong(flag, &text, expected))?;
             }
@@ -242,6 +244,11 @@ impl Args {
                     text.parse().map_err(|error| Failure::usage_error(&tiny_vlm::Error::Language(error)))?,
                 )
             }
+            "detail" => {
+                let found = Detail::ALL.into_iter().find(|detail| detail.name() == text);
+                self.request.shape.detail = found.ok_or_else(|| wrong(flag, &text, "low, auto, high"))?;
+            }
+            "max-tiles" => self.request.shape.max_tiles = Some(number(flag, &text, 1..=1_000_000)? as usize),
             "max-tokens" => self.request.max_tokens = Some(number(flag, &text, 1..=1_000_000)? as usize),
             "temperature" => self.request.temperature = fraction(flag, &text, 100.0)?,
             "limit" => self.limit = Some(number(flag, &text, 1..=u32::MAX.into())? as usize),
@@ -273,7 +280,7 @@ impl Args {
             }
         }
         if self.precisions.len() > 1 && name != Name::Eval {
-            return Err(wrong(&FLAGS[1], "…,…", "auto, f32, bf16, f16, int8"));
+            return Err(wrong(&FLAGS[1], "…,…", "auto, f32, bf16, f16, int8, int4"));
         }
         let missing = |what| Err(Failure::usage("argument-missing", &[("command", command), ("name", what)]));
         let count = self.operands.len();
@@ -364,7 +371,7 @@ mod tests {
     fn a_question_with_everything() {
         let args = parse(
             "ask a.png b.png what --model m --precision int8 --threads 2 --lang fr --max-tokens 9 --temperature 0.5 \
-             --seed 7 --deadline 500ms --json --stats --stop x --stop y --top-k 5 --max-pixels 100",
+             --seed 7 --detail low --max-tiles 5 --deadline 500ms --json --stats --stop x --stop y --top-k 5 --max-pixels 100",
         )
         .unwrap();
         assert!(matches!(args.command, Command::Run(Name::Ask)));
@@ -374,6 +381,7 @@ mod tests {
         assert_eq!((args.request.max_tokens, args.request.seed, args.request.top_k), (Some(9), 7, 5));
         assert_eq!(args.request.stop, ["x", "y"]);
         assert_eq!(args.limits.max_pixels, 100);
+        assert_eq!((args.request.shape.detail, args.request.shape.max_tiles), (Detail::Low, Some(5)));
         assert!(args.json && args.stats);
         assert_eq!(args.load_options().precision, Precision::Int8);
     }
@@ -406,6 +414,9 @@ mod tests {
             ("ask a.png what --deadline 0", "value-wrong"),
             ("ask a.png what --deadline 5m", "value-wrong"),
             ("ask a.png what --precision int3", "value-wrong"),
+            ("ask a.png what --detail some", "value-wrong"),
+            ("ask a.png what --max-tiles 0", "value-wrong"),
+            ("ocr a.png --detail low", "option-elsewhere"),
             ("ask a.png what --precision f32,int8", "value-wrong"),
             ("ask a.png what --json=yes", "option-unknown"),
             ("ocr a.png --temperature 1", "option-elsewhere"),

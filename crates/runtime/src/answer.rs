@@ -41,6 +41,8 @@ pub struct Usage {
     pub image_tokens: usize,
     /// Tokens of the prompt, without those of the images.
     pub prompt_tokens: usize,
+    /// Tokens of both that an earlier turn of the conversation had computed already.
+    pub reused_tokens: usize,
     /// Tokens of the answer, the one that ends it among them.
     pub completion_tokens: usize,
 }

@@ -30,6 +30,11 @@ impl Constrained {
         Ok(Self { constraint: Some(constraint) })
     }
 
+    /// Whether the answer may be anything.
+    pub(crate) fn is_free(&self) -> bool {
+        self.constraint.is_none()
+    }
+
     /// Takes the tokens that may not come out of the choice.
     pub(crate) fn restrict(&mut self, scores: &mut [f32]) -> Result<(), Error> {
         match &mut self.constraint {
@@ -60,6 +65,10 @@ fn compiler(model: &Model) -> Result<GrammarCompiler, tiny_vlm_text::TextError> 
 impl Constrained {
     pub(crate) fn begin(_: &Model, _: &RequestOptions) -> Result<Self, Error> {
         Ok(Self::default())
+    }
+
+    pub(crate) fn is_free(&self) -> bool {
+        true
     }
 
     pub(crate) fn restrict(&mut self, _: &mut [f32]) -> Result<(), Error> {

@@ -42,8 +42,8 @@ pub use session::Session;
 pub use stream::Stream;
 pub use system::{Kernel, System};
 pub use tiny_vlm_models::{
-    CachePrecision, Family, Lang, Line, ModelError, ModelInfo, Precision, Profile, RequestShape, Source,
-    Thing, UnknownLang,
+    CachePrecision, Detail, Family, ImageCost, Lang, Line, ModelError, ModelInfo, Precision, Profile,
+    RequestShape, Source, Thing, UnknownLang,
 };
 pub use tiny_vlm_tensor::{Progress, Stop};
 #[cfg(feature = "grammar")]

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use tiny_vlm_image::{Image, Limits, Options as ImageOptions};
-use tiny_vlm_models::{Family, Features, Lang, ModelInfo, RequestShape, Source};
+use tiny_vlm_models::{Family, Features, ImageCost, Lang, ModelInfo, RequestShape, Source};
 use tiny_vlm_tensor::{Clock, Progress, Stop, SystemClock};
 
 use crate::{
@@ -88,6 +88,11 @@ impl Model {
     /// How files become the pixels that this model was trained on, within `limits`.
     pub fn image_options(&self, limits: Limits) -> ImageOptions {
         self.inner.family.image_options(limits)
+    }
+
+    /// Tiles and tokens that an image of this width and height comes to, where the model knows before it looks.
+    pub fn image_cost(&self, size: [usize; 2], shape: &RequestShape) -> Option<ImageCost> {
+        self.inner.family.image_cost(size, shape)
     }
 
     /// How long loading took.

@@ -10,7 +10,7 @@ use crate::{
     Error, Model, Prompt, Reading, RequestOptions, Stream,
     prompt::Wanted,
     question,
-    stream::{Begun, Record},
+    stream::{Begun, Computed, Record},
 };
 
 /// A conversation: it remembers the images it was shown, and what was said where the model's family wants to know.
@@ -20,12 +20,13 @@ pub struct Session {
     model: Model,
     features: Vec<Arc<Features>>,
     history: Vec<Turn>,
+    computed: Option<Computed>,
     progress: Option<Arc<dyn Progress + Send + Sync>>,
 }
 
 impl Session {
     pub(crate) fn new(model: Model) -> Self {
-        Self { model, features: Vec::new(), history: Vec::new(), progress: None }
+        Self { model, features: Vec::new(), history: Vec::new(), computed: None, progress: None }
     }
 
     /// The model that answers.
@@ -42,6 +43,7 @@ impl Session {
     pub fn reset(&mut self) {
         self.features.clear();
         self.history.clear();
+        self.computed = None;
     }
 
     /// Looks at the images and begins an answer, whose pieces are then drawn from the stream.
@@ -82,7 +84,11 @@ impl Session {
         let begun =
             Begun { prompt: prepared, notes, encode, started, question, images: prompt.images().len() };
         let progress = self.progress.clone().unwrap_or_else(|| Arc::new(Silent));
-        let record = Record { history: &mut self.history, converses: self.model.info().converses };
+        let record = Record {
+            history: &mut self.history,
+            computed: &mut self.computed,
+            converses: self.model.info().converses,
+        };
         Stream::new(&self.model, &self.features, record, begun, options, stop, progress)
     }
 
@@ -119,12 +125,26 @@ impl Session {
         if given > info.max_images {
             return Err(Error::TooManyImages { given, limit: info.max_images });
         }
+        self.expect(prompt, options, before)?;
         let progress = self.progress.as_deref().map_or(&Silent as &dyn Progress, |progress| progress);
         let look = |image: &&Image| self.model.features(image, &options.shape, stop, progress);
         let new = prompt.images().iter().map(look).collect::<Result<Vec<_>, _>>()?;
         self.features.truncate(before);
         self.features.extend(new);
         Ok(())
+    }
+    /// Refuses images that there is no room for before they are looked at.
+    fn expect(&self, prompt: &Prompt<'_>, options: &RequestOptions, before: usize) -> Result<(), Error> {
+        let family = self.model.family();
+        let cost = |image: &&Image| family.image_cost([image.width(), image.height()], &options.shape);
+        let seen: usize = self.features.iter().take(before).map(|features| features.tokens).sum();
+        let new = prompt
+            .images()
+            .iter()
+            .filter_map(cost)
+            .fold(0, |sum: usize, cost| sum.saturating_add(cost.tokens));
+        let (tokens, limit) = (seen.saturating_add(new), family.info().context.saturating_sub(1));
+        if tokens > limit { Err(Error::QuestionTooLong { tokens, limit }) } else { Ok(()) }
     }
 }
 

@@ -41,6 +41,8 @@ pub struct Stream<'s> {
     images: usize,
     limit: usize,
     sequence: Option<Box<dyn Sequence>>,
+    /// The tokens that the sequence has had, where the conversation goes on from it.
+    entered: Vec<u32>,
     sampler: Sampler,
     constrained: Constrained,
     scores: Vec<f32>,
@@ -56,7 +58,15 @@ pub struct Stream<'s> {
 /// Where the answer goes when it is done.
 pub(crate) struct Record<'s> {
     pub(crate) history: &'s mut Vec<Turn>,
+    /// What the decoder has computed of the conversation, if the last answer went to its end.
+    pub(crate) computed: &'s mut Option<Computed>,
     pub(crate) converses: bool,
+}
+
+/// A sequence and the tokens that it has had.
+pub(crate) struct Computed {
+    sequence: Box<dyn Sequence>,
+    ids: Vec<u32>,
 }
 
 /// What came before the first token.
@@ -99,16 +109,23 @@ impl<'s> Stream<'s> {
         let usage = Usage {
             image_tokens,
             prompt_tokens: prompt.ids.len() - prompt.image_ids.min(prompt.ids.len()),
-            completion_tokens: 0,
+            ..Usage::default()
         };
         let spent = SystemClock.now().saturating_sub(started);
         let timings = Timings { load: model.load_time(), encode, total: spent, ..Timings::default() };
         let lines = features.iter().flat_map(|features| features.lines.iter().cloned()).collect();
+        let constrained = Constrained::begin(model, options)?;
         Ok(Self {
-            writer: Writer::new(family.tokenizer().decode_stream(), &options.stop, lines),
+            writer: Writer::new(
+                family.tokenizer().decode_stream(),
+                &options.stop,
+                lines,
+                constrained.is_free(),
+            ),
             limit: options.max_tokens.unwrap_or(info.max_tokens).min(room),
             scores: vec![0.0; info.vocab],
             sequence: None,
+            entered: Vec::new(),
             state: State::Writing,
             last: 0,
             logprobs: 0.0,
@@ -121,7 +138,7 @@ impl<'s> Stream<'s> {
             question,
             images,
             sampler,
-            constrained: Constrained::begin(model, options)?,
+            constrained,
             usage,
             timings,
             notes,
@@ -192,20 +209,27 @@ impl<'s> Stream<'s> {
 
     /// One step of the decoder, and the token chosen from its scores.
     fn step(&mut self) -> Result<u32, Error> {
+        let first = self.sequence.is_none();
+        let resumed = if first { self.resume() } else { None };
         let family = self.model.family();
         let lease = self.model.workspaces().take(&self.stop, &SystemClock)?;
         let context = lease.context();
         let context = context.with_stop(&self.stop).with_progress(&*self.progress);
         context.check()?;
         let started = SystemClock.now();
-        let first = self.sequence.is_none();
-        if self.sequence.is_none() {
-            self.sequence = Some(family.begin(&context, &self.prompt, self.features)?);
+        if first {
+            self.sequence = Some(match resumed {
+                Some(sequence) => sequence,
+                None => family.begin(&context, &self.prompt, self.features)?,
+            });
         }
         let Some(sequence) = self.sequence.as_deref_mut() else { return Err(Error::Unfinished) };
         let last = [self.last];
-        let ids = if first { &self.prompt.ids[..] } else { &last };
+        let ids = if first { &self.prompt.ids[self.usage.reused_tokens..] } else { &last };
         family.step(&context, &mut [Step { sequence, ids }], &mut self.scores)?;
+        if self.record.converses {
+            self.entered.extend_from_slice(ids);
+        }
         self.constrained.restrict(&mut self.scores)?;
         let choice = self.sampler.choose(&self.scores);
         self.constrained.accept(choice.id)?;
@@ -222,6 +246,23 @@ impl<'s> Stream<'s> {
             false => self.timings.decode += took,
         }
         Ok(choice.id)
+    }
+
+    /// The sequence of the turn before, as far as it is the beginning of this prompt.
+    fn resume(&mut self) -> Option<Box<dyn Sequence>> {
+        if self.record.converses {
+            // From here on no step allocates.
+            self.entered.reserve(self.prompt.ids.len() + self.limit);
+        }
+        let Computed { sequence, ids } = self.record.computed.take()?;
+        let prompt = &self.prompt.ids;
+        let common = prompt.iter().zip(&ids).take_while(|(a, b)| a == b).count();
+        // At least one token enters, so that there are scores.
+        let common = common.min(prompt.len().saturating_sub(1)).min(sequence.len());
+        let resumed = self.model.family().resume(sequence, common, &self.prompt, self.features)?;
+        self.entered.extend_from_slice(&prompt[..common]);
+        self.usage.reused_tokens = common;
+        Some(resumed)
     }
 
     /// What a token adds to the text.
@@ -241,8 +282,10 @@ impl<'s> Stream<'s> {
     fn finish(&mut self, reason: FinishReason, ready: &mut String) {
         self.writer.finish(reason, ready);
         self.state = State::Finished(reason);
-        self.sequence = None;
+        let sequence = self.sequence.take();
         if self.record.converses {
+            let ids = std::mem::take(&mut self.entered);
+            *self.record.computed = sequence.map(|sequence| Computed { sequence, ids });
             self.record.history.push(Turn {
                 images: self.images,
                 question: std::mem::take(&mut self.question),
@@ -285,6 +328,8 @@ struct Writer {
     decode: DecodeStream,
     stops: StopStrings,
     lines: Vec<Line>,
+    /// Whether white space is left out, as nothing came before it.
+    trims: bool,
     /// Everything that was shown.
     text: String,
     tokens: usize,
@@ -293,20 +338,26 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(decode: DecodeStream, stops: &[String], lines: Vec<Line>) -> Self {
+    fn new(decode: DecodeStream, stops: &[String], lines: Vec<Line>, trims: bool) -> Self {
         let stops = StopStrings::new(stops);
-        Self { decode, stops, lines, text: String::new(), tokens: 0, print_held: false }
+        Self { decode, stops, lines, trims, text: String::new(), tokens: 0, print_held: false }
     }
 
     fn push(&mut self, token: u32, ready: &mut String) {
         self.release_print(" ", ready);
         self.tokens += 1;
-        let text = self.decode.push(token);
+        let mut text = self.decode.push(token);
+        // Decoders that answer behind a colon begin with a space; a reader sees no colon. A grammar may want it.
+        if self.trims {
+            text = text.trim_start();
+            self.trims = text.is_empty();
+        }
         show(&mut self.stops, text, &mut self.text, ready);
     }
 
     /// The print takes the place of a token: line by line where it is the whole answer, in one line where it is a part.
     fn print(&mut self, ready: &mut String) {
+        self.trims = false;
         self.release_print(" ", ready);
         self.tokens += 1;
         let text = self.decode.finish();

@@ -32,6 +32,14 @@ fn an_answer_says_what_it_cost_and_why_it_ended() {
 }
 
 #[test]
+fn an_answer_begins_with_its_first_word() {
+    let options = RequestOptions::default();
+    assert_eq!(say(&[4, 4, 0, 4, 1, END], &options).text, "a b");
+    // What a stop string holds back counts as a beginning.
+    assert_eq!(say(&[4, 0, 4, 1, END], &options.stop("a a")).text, "a b");
+}
+
+#[test]
 fn pieces_never_end_within_a_character() {
     let model = Fake::saying(&[0, 2, 3, 1, END]).load();
     let mut session = model.session();

@@ -42,7 +42,8 @@ pub use tiny_vlm_image::{
 #[cfg(feature = "grammar")]
 pub use tiny_vlm_runtime::Grammar;
 pub use tiny_vlm_runtime::{
-    Answer, CachePrecision, CacheStats, Drift, Error, ErrorKind, Family, FinishReason, Kernel, Lang, Line,
-    LoadOptions, ModelError, ModelInfo, Note, Precision, Profile, Progress, Prompt, Reading, RequestOptions,
-    RequestShape, Session, Source, Stop, Stream, System, Thing, Timings, UnknownLang, Usage,
+    Answer, CachePrecision, CacheStats, Detail, Drift, Error, ErrorKind, Family, FinishReason, ImageCost,
+    Kernel, Lang, Line, LoadOptions, ModelError, ModelInfo, Note, Precision, Profile, Progress, Prompt,
+    Reading, RequestOptions, RequestShape, Session, Source, Stop, Stream, System, Thing, Timings,
+    UnknownLang, Usage,
 };

@@ -29,7 +29,8 @@ pub(crate) fn completions(args: &Args, output: &mut Output) -> Result<ExitCode, 
 /// The values of an option that has only a few.
 fn values(flag: &str) -> Option<&'static str> {
     match flag {
-        "precision" => Some("auto f32 bf16 f16 int8"),
+        "precision" => Some("auto f32 bf16 f16 int8 int4"),
+        "detail" => Some("low auto high"),
         "lang" => Some("en es fr de ja zh"),
         _ => None,
     }
@@ -51,7 +52,7 @@ fn bash() -> String {
         push(&mut cases, format_args!("    {}) words=\"{} {operands}\" ;;\n", name.as_str(), flags(name)));
     }
     let mut options = String::new();
-    for flag in ["precision", "lang"] {
+    for flag in ["precision", "detail", "lang"] {
         let values = values(flag).unwrap_or_default();
         push(
             &mut options,

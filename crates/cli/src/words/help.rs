@@ -113,12 +113,34 @@ pub(super) const HELP: &[Entry] = &[
     (
         "option-precision",
         [
-            "auto, f32, bf16, f16 or int8",
-            "auto, f32, bf16, f16 o int8",
-            "auto, f32, bf16, f16 ou int8",
-            "auto, f32, bf16, f16 oder int8",
-            "auto、f32、bf16、f16、int8 のいずれか",
-            "auto、f32、bf16、f16 或 int8",
+            "auto, f32, bf16, f16, int8 or int4",
+            "auto, f32, bf16, f16, int8 o int4",
+            "auto, f32, bf16, f16, int8 ou int4",
+            "auto, f32, bf16, f16, int8 oder int4",
+            "auto、f32、bf16、f16、int8、int4 のいずれか",
+            "auto、f32、bf16、f16、int8 或 int4",
+        ],
+    ),
+    (
+        "option-detail",
+        [
+            "how closely images are looked at: low, auto or high",
+            "con qué detalle se miran las imágenes: low, auto o high",
+            "finesse du regard sur les images : low, auto ou high",
+            "wie genau Bilder angesehen werden: low, auto oder high",
+            "画像を見る細かさ: low、auto、high のいずれか",
+            "查看图像的精细程度：low、auto 或 high",
+        ],
+    ),
+    (
+        "option-max-tiles",
+        [
+            "most tiles that an image is cut into",
+            "máximo de teselas en que se corta una imagen",
+            "nombre maximal de tuiles par image",
+            "höchstens so viele Kacheln je Bild",
+            "画像を分けるタイルの最大数",
+            "每幅图像最多切成的块数",
         ],
     ),
     (
