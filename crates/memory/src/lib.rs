@@ -6,7 +6,8 @@
 //! - [`Scratch`] serves the short-lived buffers of one session. It allocates while it warms up and never again.
 //! - [`BufferPool`] serves buffers that cross threads and come in many sizes, such as decoded images. It keeps idle
 //!   memory within a byte budget and a time to live, and counts what it saved.
-//! - [`MappedFile`] reads a weights file without copying it.
+//! - [`MappedFile`] reads a weights file without copying it. [`SharedBytes`] are parts of it (or of the program, or of
+//!   memory) that many hold, and [`Elements`] numbers that lie there or in a buffer of their own.
 //! - [`OutputBuffer`] holds one result and moves to a temporary file when the result is large.
 //!
 //! ```
@@ -28,19 +29,23 @@
 
 mod aligned_vec;
 mod block;
+mod elements;
 mod error;
 mod mapped_file;
 mod output;
 mod pool;
 mod scratch;
+mod shared_bytes;
 mod size_class;
 #[cfg(all(feature = "mmap", any(unix, windows)))]
 mod temporary_file;
 
 pub use aligned_vec::AlignedVec;
 pub use block::ALIGNMENT;
+pub use elements::Elements;
 pub use error::MemoryError;
 pub use mapped_file::MappedFile;
 pub use output::{DEFAULT_SPILL_THRESHOLD, OutputBuffer};
 pub use pool::{BufferPool, PoolOptions, PoolStats, PooledBuffer};
 pub use scratch::{Scratch, ScratchBuf};
+pub use shared_bytes::SharedBytes;

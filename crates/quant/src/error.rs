@@ -84,6 +84,18 @@ pub enum QuantError {
         /// How many bits it has.
         bits: u32,
     },
+    /// Bytes are not the packed form of a matrix.
+    #[error("no matrix of {n}x{k} in the layout {layout}: {reason}")]
+    Packed {
+        /// The layout's name.
+        layout: &'static str,
+        /// Output channels.
+        n: usize,
+        /// Input features.
+        k: usize,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A density of blocks is not in 0..=1.
     #[error("a density of {density}, which is no share")]
     Density {

@@ -10,6 +10,9 @@
 //! A matrix may leave out the 16×16 blocks of its weights that are zero ([`Precision::SPARSE`]); [`prune_blocks`] makes
 //! such blocks.
 //!
+//! A matrix is written as it is packed ([`Matrix::to_packed`]) and used where it lies in a mapped file
+//! ([`Matrix::from_packed`]).
+//!
 //! Weights are rounded to the nearest ([`Matrix::from_f32`]) or in sight of sample activations ([`Hessian`],
 //! [`Matrix::calibrated`]). What that loses is measured ([`compare_weights`], [`compare_products`]), and a [`Plan`] gives
 //! each layer the precision with which all of them fit a budget.
@@ -54,6 +57,7 @@ mod layer;
 mod matmul;
 mod matrix;
 mod measure;
+mod packed;
 mod planner;
 mod precision;
 mod quantizer;
@@ -75,5 +79,5 @@ pub use planner::{Budget, Plan};
 pub use precision::Precision;
 pub use quantizer::{Bits, GroupQuantized, Quantized, quantize_groups, quantize_rows};
 pub use sparse::prune_blocks;
-pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Group, Residual};
+pub use tiny_vlm_kernels::{Activation, ConvShape, Epilogue, Group, Layout, Residual};
 pub use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, Workspace};

@@ -6,7 +6,7 @@ use tiny_vlm_kernels::{
     f32_kernel, gemm_grouped, gemm_s8, gemm_s8_sparse, gemm_s8_sparse_panels, grouped_kernel, pack,
     pack_codes, s8_kernel, sparse_f32_kernel, sparse_s8_kernel, widened_kernel,
 };
-use tiny_vlm_memory::AlignedVec;
+use tiny_vlm_memory::{AlignedVec, Elements};
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::View;
 
@@ -28,13 +28,13 @@ pub struct Matrix {
     pub(crate) data: Data,
 }
 
-/// Packed weights.
+/// Packed weights, in memory of their own or where they lie in a file.
 #[derive(Clone, Debug)]
 pub(crate) enum Data {
-    F32(AlignedVec<f32>),
-    Bf16(AlignedVec<bf16>),
-    F16(AlignedVec<f16>),
-    Int8(Bytes<AlignedVec<i8>>),
+    F32(Elements<f32>),
+    Bf16(Elements<bf16>),
+    F16(Elements<f16>),
+    Int8(Bytes<Elements<i8>>),
     F32Sparse(Blocks<f32>),
     Int8Sparse(Bytes<Blocks<i8>>),
     Grouped(Groups),
@@ -43,9 +43,9 @@ pub(crate) enum Data {
 /// Bytes, and for each channel, to the end of the last panel, its scale and the sum of its bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Bytes<W> {
-    weights: W,
-    scales: AlignedVec<f32>,
-    sums: AlignedVec<f32>,
+    pub(crate) weights: W,
+    pub(crate) scales: Elements<f32>,
+    pub(crate) sums: Elements<f32>,
 }
 
 impl<W> Bytes<W> {
@@ -58,18 +58,15 @@ impl<W> Bytes<W> {
         pack: impl FnOnce(usize, usize, &[i8]) -> Result<W, QuantError>,
     ) -> Result<Self, QuantError> {
         let padded = n.next_multiple_of(PANEL);
-        let mut bytes = Bytes {
-            weights: pack(n, k, weights)?,
-            scales: zeroed(n, k, padded)?,
-            sums: zeroed(n, k, padded)?,
-        };
-        bytes.scales[..n].copy_from_slice(scales);
+        let mut padded_scales = zeroed(n, k, padded)?;
+        let mut sums = zeroed(n, k, padded)?;
+        padded_scales[..n].copy_from_slice(scales);
         if k > 0 {
-            for (row, sum) in weights.chunks_exact(k).zip(bytes.sums.iter_mut()) {
+            for (row, sum) in weights.chunks_exact(k).zip(sums.iter_mut()) {
                 *sum = row.iter().map(|w| i64::from(*w)).sum::<i64>() as f32;
             }
         }
-        Ok(bytes)
+        Ok(Bytes { weights: pack(n, k, weights)?, scales: padded_scales.into(), sums: sums.into() })
     }
 
     /// Bytes of scales and sums.
@@ -81,11 +78,11 @@ impl<W> Bytes<W> {
 /// Codes, the scales of their groups, and for each channel, to the end of the last panel, the sum of its weights.
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
-    precision: Precision,
-    layout: Layout,
-    codes: AlignedVec<u8>,
-    scales: AlignedVec<f16>,
-    sums: AlignedVec<f32>,
+    pub(crate) precision: Precision,
+    pub(crate) layout: Layout,
+    pub(crate) codes: Elements<u8>,
+    pub(crate) scales: Elements<f16>,
+    pub(crate) sums: Elements<f32>,
 }
 
 impl Groups {
@@ -98,24 +95,19 @@ impl Groups {
         let group = group.size();
         let len = layout.len(n, k).ok_or(QuantError::TooLarge { n, k })?;
         let groups = k.div_ceil(group);
-        let mut out = Groups {
-            precision,
-            layout,
-            codes: zeroed(n, k, len)?,
-            scales: packed(n, groups, &q.scales)?,
-            sums: zeroed(n, k, n.next_multiple_of(PANEL))?,
-        };
-        pack_codes(&q.values, n, k, layout, &mut out.codes);
+        let (mut codes, mut sums) = (zeroed(n, k, len)?, zeroed(n, k, n.next_multiple_of(PANEL))?);
+        pack_codes(&q.values, n, k, layout, &mut codes);
         if k > 0 {
             let rows = q.values.chunks_exact(k).zip(q.scales.chunks_exact(groups));
-            for ((values, scales), sum) in rows.zip(out.sums.iter_mut()) {
+            for ((values, scales), sum) in rows.zip(sums.iter_mut()) {
                 let part = |(values, scale): (&[i8], &f16)| {
                     f64::from(values.iter().map(|v| i32::from(*v)).sum::<i32>()) * f64::from(scale.to_f32())
                 };
                 *sum = values.chunks(group).zip(scales).map(part).sum::<f64>() as f32;
             }
         }
-        Ok(out)
+        let scales = packed(n, groups, &q.scales)?;
+        Ok(Groups { precision, layout, codes: codes.into(), scales, sums: sums.into() })
     }
 
     /// The matrix as kernels take it.
@@ -230,6 +222,11 @@ impl Matrix {
         }
         let data = Data::Grouped(Groups::pack(n, k, weights, bits, group)?);
         Ok(Matrix { n, k, level: Level::detect(), data })
+    }
+
+    /// The matrix of weights that are packed already; their lengths fit.
+    pub(crate) fn of_data(n: usize, k: usize, level: Level, data: Data) -> Matrix {
+        Matrix { n, k, level, data }
     }
 
     /// The same matrix, to be multiplied with the instructions of `level`. The packed form is the same at all of them.
@@ -396,15 +393,11 @@ fn zeroed<T: bytemuck::Pod>(n: usize, k: usize, len: usize) -> Result<AlignedVec
     AlignedVec::try_zeroed(len).map_err(|_| QuantError::TooLarge { n, k })
 }
 
-fn packed<T: Element + bytemuck::Pod>(
-    n: usize,
-    k: usize,
-    weights: &[T],
-) -> Result<AlignedVec<T>, QuantError> {
+fn packed<T: Element + bytemuck::Pod>(n: usize, k: usize, weights: &[T]) -> Result<Elements<T>, QuantError> {
     let len = T::LAYOUT.len(n, k).ok_or(QuantError::TooLarge { n, k })?;
     let mut out = zeroed(n, k, len)?;
     pack(weights, n, k, k, &mut out);
-    Ok(out)
+    Ok(out.into())
 }
 
 #[cfg(test)]

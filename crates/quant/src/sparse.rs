@@ -1,7 +1,7 @@
 //! Matrices without the 16×16 blocks of weights that are zero, and pruning, which makes such blocks.
 
 use tiny_vlm_kernels::{BLOCK, Element, Pattern, Sparse, pack_blocks};
-use tiny_vlm_memory::AlignedVec;
+use tiny_vlm_memory::{AlignedVec, Elements};
 
 use crate::QuantError;
 use crate::quantizer::{check_finite, check_length};
@@ -9,8 +9,8 @@ use crate::quantizer::{check_finite, check_length};
 /// The blocks of a matrix that are not all zero.
 #[derive(Clone, Debug)]
 pub(crate) struct Blocks<T: bytemuck::Pod> {
-    pattern: Pattern,
-    values: AlignedVec<T>,
+    pub(crate) pattern: Pattern,
+    pub(crate) values: Elements<T>,
 }
 
 impl<T: Element + PartialEq + bytemuck::Pod> Blocks<T> {
@@ -20,7 +20,7 @@ impl<T: Element + PartialEq + bytemuck::Pod> Blocks<T> {
         let pattern = Pattern::of(weights, n, k).ok_or_else(too_large)?;
         let mut values = AlignedVec::try_zeroed(pattern.elements()).map_err(|_| too_large())?;
         pack_blocks(weights, &pattern, &mut values);
-        Ok(Blocks { pattern, values })
+        Ok(Blocks { pattern, values: values.into() })
     }
 
     /// The matrix as kernels take it.
