@@ -40,6 +40,7 @@ mod flat;
 #[cfg(feature = "grammar")]
 mod grammar;
 mod json;
+mod lists;
 mod merge;
 mod pattern;
 mod split;
@@ -53,5 +54,6 @@ pub use decode::DecodeStream;
 pub use error::TextError;
 #[cfg(feature = "grammar")]
 pub use grammar::{Constraint, Grammar, GrammarCompiler};
+pub use lists::TokenLists;
 pub use pattern::Pattern;
 pub use tokenizer::Tokenizer;

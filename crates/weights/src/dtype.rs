@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use tiny_vlm_quant::Layout;
+
+use crate::BlockFormat;
+
 /// The type of a stored tensor's elements. All types that a safetensors file can name are here, so that a file can be
-/// listed; which of them can be read as parameters is said at [`TensorRef`](crate::TensorRef).
+/// listed; matrices that were [packed ahead of time](crate::Writer) have a type of their own; which of them can be read as parameters is said at [`TensorRef`](crate::TensorRef).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Dtype {
@@ -37,6 +41,10 @@ pub enum Dtype {
     Narrow,
     /// Pairs of 32-bit floats.
     C64,
+    /// A matrix that was packed ahead of time, in this layout.
+    Packed(Layout),
+    /// Blocks of few bits, as GGUF files have them.
+    Blocks(BlockFormat),
 }
 
 impl From<safetensors::Dtype> for Dtype {
@@ -80,6 +88,8 @@ impl fmt::Display for Dtype {
             Self::U64 => "U64",
             Self::Narrow => "F8 or less",
             Self::C64 => "C64",
+            Self::Packed(layout) => layout.id(),
+            Self::Blocks(format) => format.name(),
         })
     }
 }

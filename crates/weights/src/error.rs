@@ -1,7 +1,7 @@
 //! What can be wrong with a weights file before any tensor is asked for. (What is wrong with the tensors themselves is
 //! a [`LoadError`](crate::LoadError).)
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tiny_vlm_memory::MemoryError;
 
@@ -19,7 +19,7 @@ pub enum WeightsError {
         folder: PathBuf,
     },
     /// The file ends before its header does, or has no header.
-    #[error("{file} is no safetensors file: it has {bytes} bytes and says its header has {header}")]
+    #[error("{file} is no safetensors or GGUF file: it has {bytes} bytes and says its header has {header}")]
     NoHeader {
         /// The file, or `memory`.
         file: String,
@@ -70,6 +70,26 @@ pub enum WeightsError {
         /// All of them, with the shard each should be in.
         tensors: Vec<String>,
     },
+    /// A matrix was packed by a program that knows more layouts.
+    #[error(
+        "{file}: {tensor} is packed as {layout:?}, which is not known here: quantize the checkpoint again"
+    )]
+    Layout {
+        /// The file, or `memory`.
+        file: String,
+        /// The tensor.
+        tensor: String,
+        /// The name of its layout, shortened.
+        layout: String,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// Two shards have a tensor of the same name, and the index does not say which is meant.
     #[error("{file} leads to two tensors named {tensor}")]
     Twice {
@@ -92,7 +112,14 @@ impl WeightsError {
             Self::Index { .. } => "weights-index",
             Self::ShardName { .. } => "weights-shard-name",
             Self::NotInShard { .. } => "weights-not-in-shard",
+            Self::Layout { .. } => "weights-layout",
+            Self::Write { .. } => "weights-write",
             Self::Twice { .. } => "weights-twice",
         }
+    }
+
+    /// What keeps `path` from being written.
+    pub(crate) fn write(path: &Path) -> impl FnOnce(std::io::Error) -> Self + '_ {
+        |source| Self::Write { path: path.to_path_buf(), source }
     }
 }

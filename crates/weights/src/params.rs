@@ -9,11 +9,11 @@ use std::fmt::Display;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tiny_vlm_memory::AlignedVec;
-use tiny_vlm_quant::{Matrix, Precision};
+use tiny_vlm_quant::{Bits, Group, GroupQuantized, Layout, Matrix, Precision, QuantError};
 use tiny_vlm_tensor::Tensor;
 
 use crate::load_error::{Misshapen, Missing, Mistyped, Unusable};
-use crate::{Dtype, LoadError, TensorRef, Weights};
+use crate::{BlockFormat, Dtype, LoadError, TensorRef, Use, Weights, packed};
 
 /// The suffix under which the scales of a tensor of type I8 are stored: one F32 for each index of its first axis.
 const SCALE: &str = "_scale";
@@ -47,6 +47,8 @@ pub struct Params<'w> {
     precision: Precision,
     /// Beginnings of names, and the least precision of what is so called.
     least: Vec<(&'static str, Precision)>,
+    /// Whether what is packed is brought to the precision, too.
+    repack: bool,
     record: Mutex<Record>,
 }
 
@@ -61,7 +63,13 @@ struct Record {
 impl<'w> Params<'w> {
     /// Begins to build a model whose matrices are to be of `precision`.
     pub fn new(weights: &'w Weights, precision: Precision) -> Self {
-        Self { weights, precision, least: Vec::new(), record: Mutex::default() }
+        Self { weights, precision, least: Vec::new(), repack: false, record: Mutex::default() }
+    }
+
+    /// The same, but matrices that the checkpoint has packed, or in GGUF's `Q4_0`, are brought to the precision, too.
+    /// Otherwise they stay as they are: their precision was chosen when they were made, and what is packed takes no time.
+    pub fn repacking(self, repack: bool) -> Self {
+        Self { repack, ..self }
     }
 
     /// The same, but matrices whose names begin with `prefix` are of `precision` at least.
@@ -87,14 +95,54 @@ impl<'w> Params<'w> {
 
     /// The precision that the matrix `name` is made in.
     pub fn precision_of(&self, name: &str) -> Precision {
-        let least = self.least.iter().filter(|(prefix, _)| name.starts_with(prefix)).map(|&(_, least)| least);
-        least.fold(self.precision, Precision::max)
+        self.kept(name).unwrap_or_else(|| self.wanted(name))
+    }
+
+    fn wanted(&self, name: &str) -> Precision {
+        self.least_of(name).map_or(self.precision, |least| least.max(self.precision))
+    }
+
+    /// The precision of a matrix that stays as it is stored. Blocks of `Q4_0` are groups of four bits.
+    fn kept(&self, name: &str) -> Option<Precision> {
+        let info = self.weights.info(name)?;
+        let stored = match info.dtype {
+            Dtype::Packed(layout) => Precision::of_layout(layout)?,
+            Dtype::Blocks(BlockFormat::Q4_0) if info.shape.len() == 2 => Precision::Int4(Group::Of32),
+            _ => return None,
+        };
+        (!self.repack || stored == self.wanted(name)).then_some(stored)
+    }
+
+    /// The matrix `name` as somebody was seen to [ask](crate::Use::Matrix) for it.
+    pub fn matrix(&self, name: &str, shape: &[usize]) -> Matrix {
+        match *shape {
+            [out, channels, height, width] => self.root().kernel(name, out, [height, width], channels),
+            [rows, columns] => self.root().matrix(name, rows, columns),
+            _ => {
+                self.unusable(name, format!("{shape:?} is the shape of no matrix"));
+                self.zeros(&[0, 0], self.precision)
+            }
+        }
+    }
+
+    fn least_of(&self, name: &str) -> Option<Precision> {
+        self.least.iter().filter(|(prefix, _)| name.starts_with(prefix)).map(|&(_, least)| least).max()
     }
 
     /// Lets the tensors that `which` is true for go unused: buffers that a checkpoint carries and the model computes.
     pub fn ignore(&self, which: impl Fn(&str) -> bool) {
         let mut record = self.record();
-        record.asked.extend(self.weights.names().filter(|name| which(name)).map(str::to_owned));
+        for name in self.weights.names().filter(|name| which(name)) {
+            record.asked.insert(name.to_owned());
+            self.note(name, || Use::Ignored);
+        }
+    }
+
+    /// Tells whoever watches.
+    fn note(&self, name: &str, what: impl FnOnce() -> Use) {
+        if let Some(watch) = self.weights.watch() {
+            watch.note(name, what());
+        }
     }
 
     /// All that is wrong, or nothing: every tensor asked for was there in its shape, and every tensor there was asked for.
@@ -146,7 +194,7 @@ impl<'w> Params<'w> {
             });
             return None;
         }
-        if !tensor.is_readable() {
+        if !tensor.is_readable() && !matches!(tensor.dtype(), Dtype::Packed(_)) {
             record.faults.mistyped.push(Mistyped { name: name.to_owned(), found: tensor.dtype() });
             return None;
         }
@@ -164,6 +212,7 @@ impl<'w> Params<'w> {
         }
         let rows = tensor.shape().first().copied().unwrap_or(1);
         let name = format!("{name}{SCALE}");
+        self.note(&name, || Use::Scales);
         let fits = |shape: &[usize]| shape.iter().product::<usize>() == rows;
         let stored = self.find(&name, &[rows], fits).and_then(|stored| {
             let mut scales = AlignedVec::try_zeroed(rows).ok()?;
@@ -176,6 +225,9 @@ impl<'w> Params<'w> {
 
     /// All elements as f32, by their scales where they have some.
     fn read(&self, name: &str, tensor: &TensorRef<'_>) -> Option<AlignedVec<f32>> {
+        if let Dtype::Packed(layout) = tensor.dtype() {
+            return self.unpack(name, layout, tensor.shape());
+        }
         let mut values = AlignedVec::try_zeroed(tensor.elements()).ok()?;
         tensor.read_f32(&mut values);
         if let Some(scales) = self.scales(name, tensor) {
@@ -185,6 +237,45 @@ impl<'w> Params<'w> {
             }
         }
         Some(values)
+    }
+
+    /// The matrix that a packed tensor holds.
+    fn packed(&self, name: &str, layout: Layout, [rows, columns]: [usize; 2]) -> Option<Matrix> {
+        let bytes = self.weights.shared(name)?;
+        match Matrix::from_packed(layout, rows, columns, bytes) {
+            Ok(matrix) => Some(matrix),
+            Err(error) => {
+                self.unusable(name, error.to_string());
+                None
+            }
+        }
+    }
+
+    /// The elements of a packed tensor in the order of its shape.
+    fn unpack(&self, name: &str, layout: Layout, shape: &[usize]) -> Option<AlignedVec<f32>> {
+        let [rows, columns] = packed::sides(shape)?;
+        let matrix = self.packed(name, layout, [rows, columns])?;
+        // Of a matrix of zeros next to nothing is stored.
+        let mut values =
+            self.within_reason(rows * columns).then(|| AlignedVec::try_zeroed(rows * columns).ok())??;
+        for (i, row) in values.chunks_exact_mut(columns.max(1)).enumerate() {
+            matrix.row(i, row).ok()?;
+        }
+        let taps = shape[2..].iter().product();
+        taps_outermost(&mut values, taps, shape[1]);
+        Some(values)
+    }
+
+    /// Whether so many elements are no more than this checkpoint can justify.
+    fn within_reason(&self, elements: usize) -> bool {
+        elements <= MAX_STAND_INS.max(self.weights.stored_bytes().saturating_mul(8)) / size_of::<f32>()
+    }
+
+    /// A matrix of zeros in place of a faulty one, or of nothing where a [stand-in](Self::stand_in) would be too large.
+    fn zeros(&self, shape: &[usize], precision: Precision) -> Matrix {
+        let zeros = packed::sides(shape).and_then(|sides| Some((sides, self.stand_in(shape)?)));
+        let zeros = zeros.and_then(|([n, k], zeros)| Matrix::from_f32(n, k, &zeros, precision).ok());
+        zeros.unwrap_or_else(|| Matrix::from_f32(0, 0, &[], precision).expect("a matrix of nothing"))
     }
 
     /// Zeros in place of a faulty tensor. What only a broken configuration asks for, one size or the sum of many, is
@@ -237,6 +328,7 @@ impl<'p> Scope<'p> {
         let fits = |shape: &[usize]| {
             shape.iter().filter(|&&axis| axis != 1).eq(std::iter::once(&n).filter(|&&n| n != 1))
         };
+        self.params.note(&name, || Use::Numbers);
         let found = self.params.find(&name, &[n], fits).and_then(|tensor| self.params.read(&name, &tensor));
         found.or_else(|| self.params.stand_in(&[n])).unwrap_or_default()
     }
@@ -249,6 +341,7 @@ impl<'p> Scope<'p> {
     /// A tensor of exactly this shape.
     pub fn tensor<const R: usize>(&self, leaf: &str, shape: [usize; R]) -> Tensor<f32, R> {
         let name = self.name(leaf);
+        self.params.note(&name, || Use::Numbers);
         let found = self.params.find(&name, &shape, |found| found == shape);
         let values = found.and_then(|tensor| self.params.read(&name, &tensor));
         let values = values.or_else(|| self.params.stand_in(&shape));
@@ -264,7 +357,7 @@ impl<'p> Scope<'p> {
 
     /// A matrix of `n` rows (what comes out) and `k` columns (what goes in), stored as `[n, k]`, with axes of length one
     /// behind them or not. It becomes the precision of [`Params::precision_of`], whatever it is stored in; what is stored as I8
-    /// with scales beside it, and is to be int8, stays as it is.
+    /// with scales beside it, and is to be int8, stays as it is, and so does what is [packed](Params::repacking).
     pub fn matrix(&self, leaf: &str, n: usize, k: usize) -> Matrix {
         let fits = |shape: &[usize]| {
             shape.len() >= 2 && shape[..2] == [n, k] && shape[2..].iter().all(|&axis| axis == 1)
@@ -298,11 +391,23 @@ impl<'p> Scope<'p> {
         let precision = self.params.precision_of(&name);
         let rows = expected[0];
         let columns = expected[1..].iter().try_fold(1usize, |n, &axis| n.checked_mul(axis));
+        let least = || self.params.least_of(&name);
+        self.params.note(&name, || Use::Matrix { shape: expected.to_vec(), least: least() });
         let tensor = self.params.find(&name, expected, fits);
         if let (Some(tensor), Some(columns)) = (tensor, columns) {
+            if let Some(matrix) = self.params.weights.instead_of(&name, [rows, columns]) {
+                return matrix;
+            }
+            let kept = self.params.kept(&name).map(|_| tensor.dtype());
+            if let Some(Dtype::Packed(layout)) = kept {
+                let matrix = self.params.packed(&name, layout, [rows, columns]);
+                return matrix.unwrap_or_else(|| self.params.zeros(expected, precision));
+            }
             let stored = tensor.as_i8().filter(|_| precision == Precision::Int8);
             let scales = stored.and_then(|_| self.params.scales(&name, &tensor));
-            let made = if let (Some(stored), Some(scales)) = (stored, scales) {
+            let made = if let Some(Dtype::Blocks(BlockFormat::Q4_0)) = kept {
+                Some(groups_of_four_bits(rows, columns, &tensor))
+            } else if let (Some(stored), Some(scales)) = (stored, scales) {
                 let mut values = stored.to_vec();
                 arrange_int8(&mut values);
                 Some(Matrix::from_int8(rows, columns, &values, &scales))
@@ -318,10 +423,17 @@ impl<'p> Scope<'p> {
                 None => self.params.unusable(&name, "no memory".to_owned()),
             }
         }
-        let zeros = columns.and_then(|k| Some((k, self.params.stand_in(expected)?)));
-        let zeros = zeros.and_then(|(k, zeros)| Matrix::from_f32(rows, k, &zeros, precision).ok());
-        zeros.unwrap_or_else(|| Matrix::from_f32(0, 0, &[], precision).expect("a matrix of nothing"))
+        self.params.zeros(expected, precision)
     }
+}
+
+/// The matrix of `n` rows of `k` columns whose blocks of `Q4_0` a tensor holds: nothing is rounded.
+fn groups_of_four_bits(n: usize, k: usize, tensor: &TensorRef<'_>) -> Result<Matrix, QuantError> {
+    let format = BlockFormat::Q4_0;
+    let mut values = vec![0; tensor.elements()];
+    let blocks = tensor.bytes().chunks_exact(format.bytes()).zip(values.chunks_exact_mut(format.values()));
+    let scales = blocks.map(|(block, values)| BlockFormat::read_q4_0(block, values)).collect();
+    Matrix::from_groups(n, k, &GroupQuantized { values, scales }, Bits::Four, Group::Of32)
 }
 
 /// Turns each row of `channels` × `taps` numbers into one of `taps` × `channels`.

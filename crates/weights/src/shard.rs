@@ -3,24 +3,21 @@
 //! The `safetensors` crate holds the header against the data: every tensor lies inside the file, none overlap, and each
 //! is as long as its shape and type say. Its own cap on the header is 100 MB; a tighter one comes first.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use safetensors::{SafeTensorError, SafeTensors};
-use tiny_vlm_memory::MappedFile;
+use tiny_vlm_memory::SharedBytes;
 
-use crate::{Dtype, WeightsError, words};
+use crate::{Dtype, WeightsError, packed, words};
 
 /// Bytes of the longest header that is read. A checkpoint of a hundred thousand tensors stays below it.
 const MAX_HEADER: u64 = 16 << 20;
 /// Axes of the tensor with the most.
-const MAX_RANK: usize = 8;
+pub(crate) const MAX_RANK: usize = 8;
 
 /// The bytes of one file, wherever they are.
-pub(crate) enum Shard {
-    Mapped(MappedFile),
-    Memory(Cow<'static, [u8]>),
-}
+#[derive(Clone)]
+pub(crate) struct Shard(pub(crate) SharedBytes);
 
 /// One tensor in a shard.
 pub(crate) struct Entry {
@@ -38,16 +35,9 @@ pub(crate) struct Contents {
 }
 
 impl Shard {
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(file) => file,
-            Self::Memory(bytes) => bytes,
-        }
-    }
-
     /// Reads and checks the header. `file` is what errors call this shard.
     pub(crate) fn read(&self, file: &str) -> Result<Contents, WeightsError> {
-        let bytes = self.bytes();
+        let bytes: &[u8] = &self.0;
         let short = |header| WeightsError::NoHeader { file: file.to_owned(), bytes: bytes.len(), header };
         let (length, rest) = bytes.split_first_chunk::<8>().ok_or_else(|| short(0))?;
         let header = u64::from_le_bytes(*length);
@@ -73,7 +63,9 @@ impl Shard {
                 name,
             });
         }
-        let metadata = metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let metadata: Vec<(String, String)> =
+            metadata.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        packed::mark(file, &mut entries, &metadata)?;
         Ok(Contents { entries, metadata })
     }
 }

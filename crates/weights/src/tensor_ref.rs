@@ -6,7 +6,8 @@ use crate::{Dtype, TensorInfo};
 
 /// A stored tensor: its shape, its type and its bytes, which may lie at any address.
 ///
-/// [`read_f32`](Self::read_f32) reads F32, F16, BF16, F64, I8 and U8; the others can be listed but are not parameters.
+/// [`read_f32`](Self::read_f32) reads F32, F16, BF16, F64, I8, U8 and blocks. What is packed becomes a matrix without being read;
+/// the others can be listed but are not parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct TensorRef<'a> {
     info: &'a TensorInfo,
@@ -45,7 +46,8 @@ impl<'a> TensorRef<'a> {
 
     /// Whether [`read_f32`](Self::read_f32) can read this type.
     pub fn is_readable(&self) -> bool {
-        matches!(self.dtype(), Dtype::F32 | Dtype::F16 | Dtype::Bf16 | Dtype::F64 | Dtype::I8 | Dtype::U8)
+        use Dtype as D;
+        matches!(self.dtype(), D::F32 | D::F16 | D::Bf16 | D::F64 | D::I8 | D::U8 | D::Blocks(_))
     }
 
     /// Writes the elements to `out`, as many as both have; `false`, with nothing written, where the type is not one that
@@ -58,6 +60,7 @@ impl<'a> TensorRef<'a> {
             Dtype::F64 => each(self.bytes, out, |b| f64::from_le_bytes(b) as f32),
             Dtype::I8 => each(self.bytes, out, |[b]| f32::from(b as i8)),
             Dtype::U8 => each(self.bytes, out, |[b]| f32::from(b)),
+            Dtype::Blocks(format) => format.read(self.bytes, out),
             _ => return false,
         }
         true

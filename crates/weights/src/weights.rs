@@ -7,10 +7,12 @@ use std::fmt;
 use std::path::{Component, Path};
 use std::sync::Arc;
 
-use tiny_vlm_memory::MappedFile;
+use tiny_vlm_memory::{MappedFile, SharedBytes};
+use tiny_vlm_quant::Matrix;
 
+use crate::gguf::{self, GgufValue};
 use crate::shard::{Contents, Shard};
-use crate::{Dtype, TensorRef, WeightsError, words};
+use crate::{Dtype, TensorRef, Watch, WeightsError, words};
 
 const ONE_FILE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
@@ -25,19 +27,26 @@ const MAX_SHARDS: usize = 1024;
 /// looked at.
 #[derive(Clone)]
 pub struct Weights {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
+    watch: Option<Watch>,
+    /// A matrix that is taken instead of the stored one of its name.
+    instead: Option<Arc<(String, Matrix)>>,
 }
 
-struct Inner {
-    shards: Vec<Shard>,
-    tensors: BTreeMap<String, Place>,
-    metadata: BTreeMap<String, String>,
+#[derive(Default)]
+pub(crate) struct Inner {
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) tensors: BTreeMap<String, Place>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) gguf: BTreeMap<String, GgufValue>,
 }
 
-struct Place {
-    shard: usize,
-    info: TensorInfo,
-    bytes: std::ops::Range<usize>,
+/// Where a tensor lies.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) shard: usize,
+    pub(crate) info: TensorInfo,
+    pub(crate) bytes: std::ops::Range<usize>,
 }
 
 /// Type and shape of a stored tensor.
@@ -57,7 +66,7 @@ impl TensorInfo {
 }
 
 impl Weights {
-    /// Opens a safetensors file, an index of shards (`*.index.json`), or a folder that has `model.safetensors` or
+    /// Opens a safetensors or GGUF file, an index of shards (`*.index.json`), or a folder that has `model.safetensors` or
     /// `model.safetensors.index.json`.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, WeightsError> {
         let path = path.as_ref();
@@ -78,7 +87,7 @@ impl Weights {
         }
     }
 
-    /// A safetensors file that is in memory already, be it part of the program or owned.
+    /// A safetensors or GGUF file that is in memory already, be it part of the program or owned.
     ///
     /// ```
     /// use tiny_vlm_weights::Weights;
@@ -89,30 +98,42 @@ impl Weights {
     /// let weights = Weights::from_bytes(file.into())?;
     /// assert_eq!(weights.info("bias").unwrap().shape, [2]);
     ///
-    /// let error = Weights::from_bytes((&b"GGUF\x03\0\0\0"[..]).into()).unwrap_err();
+    /// let error = Weights::from_bytes((&b"PK\x03\x04\0\0\0\0"[..]).into()).unwrap_err();
     /// assert_eq!(error.code(), "weights-no-header");
     /// # Ok::<(), tiny_vlm_weights::WeightsError>(())
     /// ```
     pub fn from_bytes(bytes: Cow<'static, [u8]>) -> Result<Self, WeightsError> {
-        let shard = Shard::Memory(bytes);
-        let contents = shard.read("memory")?;
-        Ok(Self::single(shard, contents))
+        Self::one(Shard(bytes.into()), "memory")
     }
 
     fn open_one(path: &Path) -> Result<Self, WeightsError> {
-        let shard = Shard::Mapped(MappedFile::open(path)?);
-        let contents = shard.read(&path.display().to_string())?;
-        Ok(Self::single(shard, contents))
+        let shard = Shard(MappedFile::open(path)?.into());
+        Self::one(shard, &path.display().to_string())
     }
 
-    fn single(shard: Shard, contents: Contents) -> Self {
+    /// The tensors of one file.
+    fn one(shard: Shard, file: &str) -> Result<Self, WeightsError> {
+        let (contents, gguf) = match gguf::is_gguf(&shard.0) {
+            true => gguf::read(&shard, file)?,
+            false => (shard.read(file)?, BTreeMap::new()),
+        };
+        let count = contents.entries.len();
+        let single = Self::single(shard, contents, gguf);
+        if single.len() < count {
+            let detail = "two tensors have one name".to_owned();
+            return Err(WeightsError::Header { file: file.to_owned(), detail });
+        }
+        Ok(single)
+    }
+
+    fn single(shard: Shard, contents: Contents, gguf: BTreeMap<String, GgufValue>) -> Self {
         let place = |e: crate::shard::Entry| {
             let info = TensorInfo { dtype: e.dtype, shape: e.shape };
             (e.name, Place { shard: 0, info, bytes: e.bytes })
         };
         let tensors = contents.entries.into_iter().map(place).collect();
         let metadata = contents.metadata.into_iter().collect();
-        Self { inner: Arc::new(Inner { shards: vec![shard], tensors, metadata }) }
+        Self::of(Inner { shards: vec![shard], tensors, metadata, gguf })
     }
 
     /// The index maps tensors to shards, which are files beside it and nowhere else.
@@ -127,13 +148,13 @@ impl Weights {
             let detail = format!("{} shards, more than the limit of {MAX_SHARDS}", names.len());
             return Err(WeightsError::Index { file, detail });
         }
-        let mut inner = Inner { shards: Vec::new(), tensors: BTreeMap::new(), metadata: BTreeMap::new() };
+        let mut inner = Inner::default();
         for &name in &names {
             if !is_plain(name) {
                 return Err(WeightsError::ShardName { file, shard: words::name(name) });
             }
             let path = folder.join(name);
-            let shard = Shard::Mapped(MappedFile::open(&path)?);
+            let shard = Shard(MappedFile::open(&path)?.into());
             let contents = shard.read(&path.display().to_string())?;
             for entry in contents.entries {
                 if listed.get(&entry.name).is_some_and(|shard| shard != name) {
@@ -156,7 +177,33 @@ impl Weights {
         if !tensors.is_empty() {
             return Err(WeightsError::NotInShard { file, tensors });
         }
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self::of(inner))
+    }
+
+    pub(crate) fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner), watch: None, instead: None }
+    }
+
+    /// The same tensors; what is asked of them is noted in `watch`.
+    #[must_use]
+    pub fn watched(self, watch: &Watch) -> Self {
+        Self { watch: Some(watch.clone()), ..self }
+    }
+
+    /// The same tensors, but whoever asks for the matrix `name` gets this one as it is, if it has the shape: to try what
+    /// becomes of a model when one of its matrices is another.
+    #[must_use]
+    pub fn with_matrix(self, name: &str, matrix: Matrix) -> Self {
+        Self { instead: Some(Arc::new((name.to_owned(), matrix))), ..self }
+    }
+
+    pub(crate) fn instead_of(&self, name: &str, [rows, columns]: [usize; 2]) -> Option<Matrix> {
+        let (instead, matrix) = self.instead.as_deref()?;
+        (instead == name && [matrix.rows(), matrix.columns()] == [rows, columns]).then(|| matrix.clone())
+    }
+
+    pub(crate) fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
     }
 
     /// The names of all tensors, sorted.
@@ -182,13 +229,24 @@ impl Weights {
     /// The tensor `name`, to be read.
     pub fn get(&self, name: &str) -> Option<TensorRef<'_>> {
         let place = self.inner.tensors.get(name)?;
-        let bytes = &self.inner.shards[place.shard].bytes()[place.bytes.clone()];
+        let bytes = &self.inner.shards[place.shard].0[place.bytes.clone()];
         Some(TensorRef::new(&place.info, bytes))
+    }
+
+    /// The bytes of the tensor `name` as stored, to be kept.
+    pub fn shared(&self, name: &str) -> Option<SharedBytes> {
+        let place = self.inner.tensors.get(name)?;
+        self.inner.shards[place.shard].0.slice(place.bytes.clone())
     }
 
     /// What the files say about themselves besides their tensors: safetensors' `__metadata__`.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.inner.metadata
+    }
+
+    /// The metadata of a GGUF file.
+    pub fn gguf(&self) -> &BTreeMap<String, GgufValue> {
+        &self.inner.gguf
     }
 
     /// Bytes of all tensors together, as stored.
