@@ -17,6 +17,7 @@ struct Target {
 const TARGETS: &[Target] = &[
     Target { name: "image", seeds: &["fixtures/image"], longest: 4096 },
     Target { name: "weights", seeds: &["fixtures/decoder"], longest: 16_384 },
+    Target { name: "gguf", seeds: &["fixtures/gguf"], longest: 16_384 },
     Target { name: "tokenizer", seeds: &["fixtures/nano", "fixtures/text"], longest: 40_000 },
     Target { name: "compiled", seeds: &[], longest: 4096 },
     Target { name: "config", seeds: &["crates/nano/model"], longest: 4096 },

@@ -3,7 +3,10 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use lexopt::{Arg, Parser, ValueExt};
-use tiny_vlm::{Detail, Grammar, ImageLimits, Lang, LoadOptions, Precision, RequestOptions};
+use tiny_vlm::{
+    Budget, Detail, Grammar, Image, ImageLimits, Lang, LoadOptions, Precision, QuantizeOptions,
+    RequestOptions, Target, WeightFormat,
+};
 
 use crate::{failure::Failure, input};
 
@@ -14,14 +17,25 @@ pub(crate) enum Name {
     Caption,
     Ocr,
     Info,
+    Inspect,
+    Quantize,
     Eval,
     SelfTest,
     Completions,
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Ask, Self::Caption, Self::Ocr, Self::Info, Self::Eval, Self::SelfTest, Self::Completions];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Ask,
+        Self::Caption,
+        Self::Ocr,
+        Self::Info,
+        Self::Inspect,
+        Self::Quantize,
+        Self::Eval,
+        Self::SelfTest,
+        Self::Completions,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -29,6 +43,8 @@ impl Name {
             Self::Caption => "caption",
             Self::Ocr => "ocr",
             Self::Info => "info",
+            Self::Inspect => "inspect",
+            Self::Quantize => "quantize",
             Self::Eval => "eval",
             Self::SelfTest => "self-test",
             Self::Completions => "completions",
@@ -42,7 +58,8 @@ impl Name {
             Self::Caption | Self::Ocr => "IMAGE...",
             Self::Info => "",
             Self::Eval => "SET",
-            Self::SelfTest => "[MODEL]",
+            Self::Inspect | Self::SelfTest => "[MODEL]",
+            Self::Quantize => "[MODEL] -o DIR",
             Self::Completions => "SHELL",
         }
     }
@@ -61,10 +78,22 @@ pub(crate) struct Flag {
 }
 
 const LOADING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::Eval, Name::SelfTest];
+/// Those that take the model as an operand, too.
+const OF_A_MODEL: &[Name] = &[Name::Inspect, Name::Quantize, Name::SelfTest];
 const ONE_PRECISION: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::SelfTest];
 const LOOKING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr];
 const ANSWERING: &[Name] = &[Name::Ask, Name::Caption];
-const REPORTING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::Eval, Name::SelfTest];
+const REPORTING: &[Name] = &[
+    Name::Ask,
+    Name::Caption,
+    Name::Ocr,
+    Name::Info,
+    Name::Inspect,
+    Name::Quantize,
+    Name::Eval,
+    Name::SelfTest,
+];
+const QUANTIZING: &[Name] = &[Name::Quantize];
 
 const fn flag(
     long: &'static str,
@@ -78,6 +107,13 @@ const fn flag(
 /// Every option in the order of the help, those of the limits last.
 pub(crate) const FLAGS: &[Flag] = &[
     flag("model", Some("DIR"), "option-model", LOADING),
+    flag("model", Some("DIR"), "option-model", &[Name::Inspect, Name::Quantize]),
+    flag("output", Some("DIR"), "option-output", QUANTIZING),
+    flag("weights", Some("P"), "option-weights", QUANTIZING),
+    flag("bytes", Some("N"), "option-bytes", QUANTIZING),
+    flag("error", Some("E"), "option-error", QUANTIZING),
+    flag("sample", Some("IMAGE"), "option-sample", QUANTIZING),
+    flag("sparse", None, "option-sparse", QUANTIZING),
     flag("precision", Some("P"), "option-precision", ONE_PRECISION),
     flag("precision", Some("P,P"), "option-precisions", &[Name::Eval]),
     flag("threads", Some("N"), "option-threads", LOADING),
@@ -108,6 +144,11 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag("max-question-bytes", Some("N"), "limit-question-bytes", &[Name::Ask]),
 ];
 
+const ONE: Flag = flag("precision", Some("P"), "option-precision", ONE_PRECISION);
+const OUTPUT: Flag = flag("output", Some("DIR"), "option-output", QUANTIZING);
+/// The precisions that weights are quantized to.
+pub(crate) const WEIGHTS: &str = "int8, int4, int4-g64, int2, int2-g64, bf16, f16, f32";
+
 /// What to do.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -130,6 +171,12 @@ pub(crate) struct Args {
     pub(crate) limit: Option<usize>,
     pub(crate) answers: Option<PathBuf>,
     pub(crate) scores: bool,
+    /// Where quantized weights go, and how they are made.
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) weights: Option<WeightFormat>,
+    pub(crate) budget: Option<Budget>,
+    pub(crate) sparse: bool,
+    pub(crate) samples: Vec<OsString>,
     pub(crate) json: bool,
     pub(crate) stats: bool,
     pub(crate) request: RequestOptions,
@@ -150,6 +197,11 @@ impl Args {
             limit: None,
             answers: None,
             scores: false,
+            output: None,
+            weights: None,
+            budget: None,
+            sparse: false,
+            samples: Vec::new(),
             json: false,
             stats: false,
             request: RequestOptions::default(),
@@ -175,6 +227,10 @@ impl Args {
                     given.push(flag.long);
                     args.option(flag, &mut parser).map_err(|failure| failure.of(name))?;
                 }
+                Arg::Short('o') => {
+                    given.push("output");
+                    args.option(&OUTPUT, &mut parser).map_err(|failure| failure.of(name))?;
+                }
                 Arg::Short(short) => {
                     return Err(Failure::usage("option-unknown", &[("name", &format!("-{short}"))]).of(name));
                 }
@@ -191,7 +247,7 @@ impl Args {
         }
         let Some(name) = name else { return Err(Failure::usage("command-missing", &[])) };
         args.command = Command::Run(name);
-        if name == Name::SelfTest && args.operands.len() == 1 && args.model.is_none() {
+        if OF_A_MODEL.contains(&name) && args.operands.len() == 1 && args.model.is_none() {
             args.model = args.operands.pop().map(PathBuf::from);
         }
         args.check(name, &given).map_err(|failure| failure.of(Some(name)))?;
@@ -204,6 +260,7 @@ impl Args {
                 "json" => self.json = true,
                 "stats" => self.stats = true,
                 "scores" => self.scores = true,
+                "sparse" => self.sparse = true,
                 _ => self.lines = true,
             }
             return Ok(());
@@ -228,6 +285,14 @@ impl Args {
                 self.request.grammar = Some(Grammar::Lark(input::grammar(&value)?));
                 return Ok(());
             }
+            "sample" => {
+                self.samples.push(value);
+                return Ok(());
+            }
+            "output" => {
+                self.output = Some(value.into());
+                return Ok(());
+            }
             _ => {}
         }
         let text = value.string().map_err(|value| wrong(flag, &value.to_string(), "UTF-8"))?;
@@ -238,6 +303,12 @@ impl Args {
                 self.precisions =
                     names.collect::<Result<_, _>>().map_err(|_| wrong(flag, &text, expected))?;
             }
+            "weights" => {
+                let format = WeightFormat::from_name(&text);
+                self.weights = Some(format.ok_or_else(|| wrong(flag, &text, WEIGHTS))?);
+            }
+            "bytes" => self.budget(flag, Budget::Bytes(number(flag, &text, 1..=u64::MAX)? as usize))?,
+            "error" => self.budget(flag, Budget::Error(fraction(flag, &text, 1.0)?.into()))?,
             "threads" => self.threads = Some(number(flag, &text, 1..=1024)? as usize),
             "lang" => {
                 self.lang = Some(
@@ -267,6 +338,42 @@ impl Args {
         Ok(())
     }
 
+    /// Takes a budget, of which there is one.
+    fn budget(&mut self, flag: &Flag, budget: Budget) -> Result<(), Failure> {
+        match self.budget.replace(budget) {
+            None => Ok(()),
+            Some(_) => {
+                let name = format!("--{}", flag.long);
+                Err(Failure::usage("options-exclude", &[("name", &name), ("other", "--bytes, --error")]))
+            }
+        }
+    }
+
+    /// How weights are to be quantized: to bytes, unless something else is asked for.
+    pub(crate) fn quantize_options<'a>(&self, samples: &'a [Image]) -> Result<QuantizeOptions<'a>, Failure> {
+        if self.budget.is_none() && !self.samples.is_empty() {
+            let details = [("name", "--sample"), ("command", "--weights")];
+            return Err(Failure::usage("option-elsewhere", &details).of(Some(Name::Quantize)));
+        }
+        let target = match (self.weights, self.budget) {
+            (Some(_), Some(_)) => {
+                let details = [("name", "--weights"), ("other", "--bytes, --error")];
+                return Err(Failure::usage("options-exclude", &details).of(Some(Name::Quantize)));
+            }
+            (format, None) => Target::Precision(format.unwrap_or(WeightFormat::Int8)),
+            (None, Some(budget)) => Target::Budget(budget),
+        };
+        match target {
+            Target::Precision(format)
+                if self.sparse && !matches!(format, WeightFormat::Int8 | WeightFormat::F32) =>
+            {
+                let details = [("name", "--sparse"), ("command", &*format!("--weights {format}"))];
+                Err(Failure::usage("option-elsewhere", &details).of(Some(Name::Quantize)))
+            }
+            target => Ok(QuantizeOptions { target, sparse: self.sparse, samples }),
+        }
+    }
+
     /// Whether the options go with the command, and the operands are as many as it takes.
     fn check(&self, name: Name, given: &[&str]) -> Result<(), Failure> {
         let command = name.as_str();
@@ -280,7 +387,7 @@ impl Args {
             }
         }
         if self.precisions.len() > 1 && name != Name::Eval {
-            return Err(wrong(&FLAGS[1], "…,…", "auto, f32, bf16, f16, int8, int4"));
+            return Err(wrong(&ONE, "…,…", "auto, f32, bf16, f16, int8, int4"));
         }
         let missing = |what| Err(Failure::usage("argument-missing", &[("command", command), ("name", what)]));
         let count = self.operands.len();
@@ -290,8 +397,12 @@ impl Args {
             Name::Caption | Name::Ocr if count == 0 => return missing("IMAGE"),
             Name::Eval if count == 0 => return missing("SET"),
             Name::Completions if count == 0 => return missing("SHELL"),
+            Name::Quantize if self.output.is_none() => return missing("-o DIR"),
             Name::Ask | Name::Caption | Name::Ocr => usize::MAX,
             Name::Eval | Name::SelfTest | Name::Completions => 1,
+            // The model is taken out of the operands.
+            Name::Inspect | Name::Quantize if self.model.is_some() => 0,
+            Name::Inspect | Name::Quantize => 1,
             Name::Info => 0,
         };
         if count > most {
@@ -419,11 +530,29 @@ mod tests {
             ("ocr a.png --detail low", "option-elsewhere"),
             ("ask a.png what --precision f32,int8", "value-wrong"),
             ("ask a.png what --json=yes", "option-unknown"),
+            ("quantize m", "argument-missing"),
+            ("quantize m n -o o", "argument-extra"),
+            ("quantize m -o o --weights int3", "value-wrong"),
+            ("quantize m -o o --bytes 5 --error 0.1", "options-exclude"),
+            ("quantize m -o o --error 2", "value-wrong"),
+            ("ask a.png what -o o", "option-elsewhere"),
+            ("inspect m n", "argument-extra"),
+            ("inspect m --model n", "argument-extra"),
             ("ocr a.png --temperature 1", "option-elsewhere"),
             ("ask a.png what --lines", "option-elsewhere"),
         ] {
             assert_eq!(code(line), expected, "{line:?}");
         }
+        let quantize = |line| parse(line).unwrap().quantize_options(&[]);
+        assert_eq!(quantize("quantize m -o o --weights int4 --bytes 5").unwrap_err().code, "options-exclude");
+        assert_eq!(quantize("quantize m -o o --weights int4 --sparse").unwrap_err().code, "option-elsewhere");
+        assert_eq!(quantize("quantize m -o o --sample a.png").unwrap_err().code, "option-elsewhere");
+        assert!(quantize("quantize m -o o --sample a.png --sample b.png --bytes 5").is_ok());
+        let plain = quantize("quantize --model m --output o").unwrap();
+        let target = Target::Precision(WeightFormat::Int8);
+        assert_eq!(plain, QuantizeOptions { target, sparse: false, samples: &[] });
+        assert_eq!(quantize("quantize m -o o --bytes 5").unwrap().target, Target::Budget(Budget::Bytes(5)));
+        assert!(parse("inspect").is_ok() && parse("inspect m --json").is_ok());
         assert!(parse("eval set --precision f32,int8").is_ok());
         assert!(parse("ask - what").is_ok());
     }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tiny_vlm::{Error, Image, ImageError, ImageHeader, ImageLimits, Model};
+use tiny_vlm::{Error, Image, ImageError, ImageHeader, ImageLimits, ImageOptions, Model};
 
 use crate::failure::Failure;
 
@@ -34,6 +34,12 @@ pub(crate) fn image(operand: &OsStr, limits: ImageLimits) -> Result<Encoded, Fai
 }
 
 impl Encoded {
+    /// The pixels as most models want them.
+    pub(crate) fn decode_plainly(self) -> Result<Image, Failure> {
+        let image = Image::decode_with(&self.bytes, &ImageOptions::with_limits(self.limits));
+        image.map_err(|error| Failure::from(Error::from(error)).on(&self.name))
+    }
+
     /// The pixels as `model` wants them, and how long decoding took. The file's bytes are gone then.
     pub(crate) fn decode(self, model: &Model) -> Result<(Image, Duration), Failure> {
         let started = Instant::now();

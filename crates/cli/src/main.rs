@@ -59,6 +59,8 @@ fn run(args: &Args, words: Words, output: &mut Output) -> Result<ExitCode, Failu
                 Name::Caption => commands::caption(args, words, output),
                 Name::Ocr => commands::ocr(args, words, output),
                 Name::Info => commands::info(args, words, output),
+                Name::Inspect => commands::inspect(args, words, output),
+                Name::Quantize => commands::quantize(args, words, output),
                 Name::Eval => commands::eval(args, words, output),
                 Name::SelfTest => commands::self_test(args, words, output),
                 Name::Completions => commands::completions(args, output),

@@ -60,6 +60,8 @@ impl Progress for Meter {
             "encode" | "look" => "stage-encode",
             "read" => "stage-read",
             "prefill" => "stage-prefill",
+            "measure" => "stage-measure",
+            "quantize" => "stage-quantize",
             _ => "stage-other",
         };
         self.show(self.words.get(key), done, total);

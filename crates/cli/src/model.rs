@@ -1,6 +1,6 @@
 //! The model that a command works with.
 
-use tiny_vlm::{LoadOptions, Model};
+use tiny_vlm::{LoadOptions, Model, Source};
 
 use crate::{args::Args, failure::Failure};
 
@@ -10,6 +10,24 @@ pub(crate) fn load(args: &Args, options: &LoadOptions) -> Result<Model, Failure>
         Some(folder) => Model::open_with(folder, options).map_err(Failure::from),
         None => embedded(options),
     }
+}
+
+/// The files of the model of `--model`, or of the embedded one.
+pub(crate) fn source(args: &Args) -> Result<Source, Failure> {
+    match &args.model {
+        Some(folder) => Ok(Source::folder(folder)),
+        None => embedded_source(),
+    }
+}
+
+#[cfg(feature = "embedded-model")]
+fn embedded_source() -> Result<Source, Failure> {
+    Ok(Model::embedded_source())
+}
+
+#[cfg(not(feature = "embedded-model"))]
+fn embedded_source() -> Result<Source, Failure> {
+    Err(Failure::usage("no-embedded-model", &[]))
 }
 
 #[cfg(feature = "embedded-model")]

@@ -43,6 +43,17 @@ pub enum ModelError {
     /// The tokenizer's files are wrong.
     #[error(transparent)]
     Tokenizer(#[from] TextError),
+    /// A file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// No choice of precisions is as small, or as exact, as was asked for.
+    #[error(transparent)]
+    Plan(#[from] tiny_vlm_quant::QuantError),
     /// The family does not read print.
     #[error("this model does not read print")]
     NoReader,
@@ -71,6 +82,8 @@ impl ModelError {
             Self::Unknown { .. } => "model-unknown",
             Self::Weights(_) => "model-weights",
             Self::Tokenizer(_) => "model-tokenizer",
+            Self::Write { .. } => "model-write",
+            Self::Plan(_) => "model-plan",
             Self::NoReader => "model-no-reader",
             Self::Memory(_) => "memory",
             Self::Stopped(Stopped::Cancelled) => "cancelled",

@@ -3,6 +3,8 @@
 use std::{fmt, str::FromStr};
 
 use tiny_vlm_decoder::CachePrecision;
+use tiny_vlm_quant::{Group, Precision as Format};
+use tiny_vlm_weights::{Params, Weights};
 
 /// The form that the weights take in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -85,6 +87,20 @@ pub struct ModelOptions {
 }
 
 impl ModelOptions {
+    /// Begins to load: matrices are to be of the precision that was asked for, and where none was, of `auto`; then what is
+    /// packed stays as it is.
+    pub(crate) fn params<'w>(&self, weights: &'w Weights, auto: impl FnOnce() -> Format) -> Params<'w> {
+        let format = match self.precision {
+            Precision::F32 => Format::F32,
+            Precision::Bf16 => Format::Bf16,
+            Precision::F16 => Format::F16,
+            Precision::Int8 => Format::Int8,
+            Precision::Int4 => Format::Int4(Group::Of32),
+            Precision::Auto => auto(),
+        };
+        Params::new(weights, format).repacking(self.precision != Precision::Auto)
+    }
+
     /// The same with another precision.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {

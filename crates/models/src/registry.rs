@@ -34,16 +34,20 @@ pub fn open(folder: &Path, options: &ModelOptions) -> Result<Arc<dyn Family>, Mo
 
 /// Loads the model that `source` holds.
 pub fn load(source: &Source, options: &ModelOptions) -> Result<Arc<dyn Family>, ModelError> {
-    let config = source.config()?;
-    let kind: Kind = serde_json::from_str(&config)
-        .map_err(|error| ModelError::config("config.json", error.to_string()))?;
-    match FAMILIES.iter().find(|entry| entry.model_type == kind.model_type) {
-        Some(entry) => (entry.load)(&config, source, options),
+    let model_type = model_type(source)?;
+    match FAMILIES.iter().find(|entry| entry.model_type == model_type) {
+        Some(entry) => (entry.load)(&source.config()?, source, options),
         None => {
-            let name = kind.model_type.chars().take(80).collect();
+            let name = model_type.chars().take(80).collect();
             Err(ModelError::Unknown { name, known: known() })
         }
     }
+}
+
+/// The `model_type` of a checkpoint.
+pub(crate) fn model_type(source: &Source) -> Result<String, ModelError> {
+    let kind: Result<Kind, _> = serde_json::from_str(&source.config()?);
+    kind.map(|kind| kind.model_type).map_err(|error| ModelError::config("config.json", error.to_string()))
 }
 
 /// The `model_type`s that can be loaded.

@@ -5,36 +5,53 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
 };
 
 use serde::de::DeserializeOwned;
-use tiny_vlm_weights::Weights;
+use tiny_vlm_memory::MappedFile;
+use tiny_vlm_text::{TextError, Tokenizer};
+use tiny_vlm_weights::{Watch, Weights};
 
-use crate::ModelError;
+use crate::{ModelError, gguf, gguf::Gguf};
 
 /// The files of one checkpoint: a folder, or bytes that the program carries.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     files: Files,
     /// Files by name that come before those of the folder.
     extra: BTreeMap<String, Cow<'static, [u8]>>,
+    watch: Option<Watch>,
+    /// Weights that are taken instead of those in the files.
+    weights: Option<Weights>,
+    /// The GGUF files that the path leads to, once they were opened.
+    gguf: OnceLock<Arc<Gguf>>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Files {
     Folder(PathBuf),
-    Bytes { config: Cow<'static, str>, tokenizer: Cow<'static, [u8]>, weights: Cow<'static, [u8]> },
+    Bytes {
+        config: Cow<'static, str>,
+        tokenizer: Cow<'static, [u8]>,
+        weights: Cow<'static, [u8]>,
+    },
+    /// GGUF files that are open already.
+    Gguf,
 }
 
+/// The tokenizer in its compiled form.
+pub(crate) const COMPILED: &str = "tokenizer.bin";
 /// Configuration files are small; one that is larger than this is none.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
 /// The largest `tokenizer.json` known has 17 MB.
 const MAX_TOKENIZER_BYTES: u64 = 256 << 20;
 
 impl Source {
-    /// The files of a folder.
+    /// The files of a folder, or GGUF files: of a folder that has no `config.json`, or the decoder's, beside which the
+    /// tower's lies with `mmproj` in its name.
     pub fn folder(path: impl Into<PathBuf>) -> Self {
-        Self { files: Files::Folder(path.into()), extra: BTreeMap::new() }
+        Self::of(Files::Folder(path.into()))
     }
 
     /// Files that lie in memory: `config.json`, a tokenizer in either form, and safetensors.
@@ -45,7 +62,57 @@ impl Source {
     ) -> Self {
         let files =
             Files::Bytes { config: config.into(), tokenizer: tokenizer.into(), weights: weights.into() };
-        Self { files, extra: BTreeMap::new() }
+        Self::of(files)
+    }
+
+    fn of(files: Files) -> Self {
+        Self { files, extra: BTreeMap::new(), watch: None, weights: None, gguf: OnceLock::new() }
+    }
+
+    /// GGUF files that lie in memory: the decoder's and the tower's.
+    ///
+    /// # Errors
+    /// If they are no such files.
+    pub fn gguf(
+        text: impl Into<Cow<'static, [u8]>>,
+        vision: impl Into<Cow<'static, [u8]>>,
+    ) -> Result<Self, ModelError> {
+        let open = |bytes| Weights::from_bytes(bytes).map_err(|error| ModelError::Weights(Box::new(error)));
+        let gguf = Gguf::new(open(text.into())?, open(vision.into())?)?;
+        Ok(Self { gguf: OnceLock::from(Arc::new(gguf)), ..Self::of(Files::Gguf) })
+    }
+
+    /// The same files; what a family asks of their tensors is noted in `watch`.
+    #[must_use]
+    pub fn watched(&self, watch: &Watch) -> Self {
+        Self { watch: Some(watch.clone()), ..self.clone() }
+    }
+
+    /// The same files, but for the weights.
+    pub(crate) fn with_weights(&self, weights: Weights) -> Self {
+        Self { weights: Some(weights), ..self.clone() }
+    }
+
+    /// The folder, unless the files lie in memory.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.files {
+            Files::Folder(folder) => Some(folder),
+            Files::Bytes { .. } | Files::Gguf => None,
+        }
+    }
+
+    /// The GGUF files, if the path leads to some.
+    fn opened(&self) -> Result<Option<&Gguf>, ModelError> {
+        if let Some(open) = self.gguf.get() {
+            return Ok(Some(open));
+        }
+        match self.path().filter(|path| gguf::is_at(path)) {
+            Some(path) => {
+                let open = Arc::new(Gguf::open(path)?);
+                Ok(Some(self.gguf.get_or_init(|| open)))
+            }
+            None => Ok(None),
+        }
     }
 
     /// The same with another of the [optional](Self::optional) files, such as `preprocessor_config.json`, in memory. It
@@ -58,18 +125,48 @@ impl Source {
 
     /// `config.json`.
     pub fn config(&self) -> Result<Cow<'_, str>, ModelError> {
+        if let Some(gguf) = self.opened()? {
+            return Ok(gguf.config()?.into());
+        }
         match &self.files {
             Files::Folder(folder) => Ok(read_text(&folder.join("config.json"), MAX_CONFIG_BYTES)?.into()),
             Files::Bytes { config, .. } => Ok(Cow::Borrowed(config)),
+            Files::Gguf => Err(no_file("config.json")),
         }
     }
 
     /// The bytes of `tokenizer.json`, or of whatever tokenizer the program carries.
     pub fn tokenizer(&self) -> Result<Cow<'static, [u8]>, ModelError> {
+        if let Some(gguf) = self.opened()? {
+            return Ok(gguf.tokenizer()?.to_bytes().into());
+        }
         match &self.files {
             Files::Folder(folder) => Ok(read(&folder.join("tokenizer.json"), MAX_TOKENIZER_BYTES)?.into()),
             Files::Bytes { tokenizer, .. } => Ok(tokenizer.clone()),
+            Files::Gguf => Err(no_file("tokenizer.json")),
         }
+    }
+
+    /// The tokenizer: `tokenizer.bin`, which was compiled ahead of time and is mapped, else `tokenizer.json`. Of a format
+    /// that another version of this library compiled, there must be a `tokenizer.json`, too.
+    pub fn open_tokenizer(&self) -> Result<Tokenizer, ModelError> {
+        if let Some(gguf) = self.opened()? {
+            return gguf.tokenizer();
+        }
+        if let Some(compiled) = self.path().map(|folder| folder.join(COMPILED)).filter(|path| path.is_file())
+        {
+            let read = |error: io::Error| ModelError::Read { path: compiled.clone(), source: error };
+            let bytes = MappedFile::open(&compiled).map_err(|error| read(io::Error::other(error)))?;
+            match Tokenizer::from_source(Arc::new(bytes)) {
+                Err(TextError::FlatVersion { .. }) if compiled.with_extension("json").is_file() => {}
+                opened => return Ok(opened?),
+            }
+        }
+        let bytes = self.tokenizer()?;
+        Ok(match bytes.first() {
+            Some(b'{') => Tokenizer::from_json(&bytes)?,
+            _ => Tokenizer::from_bytes(bytes)?,
+        })
     }
 
     /// Another file by its name, if it is there.
@@ -77,13 +174,62 @@ impl Source {
         if let Some(bytes) = self.extra.get(name) {
             return Ok(Some(Cow::Borrowed(&bytes[..])));
         }
+        if let Some(gguf) = self.opened()? {
+            return Ok(gguf.optional(name).map(Cow::Owned));
+        }
         match &self.files {
             Files::Folder(folder) => match read(&folder.join(name), MAX_CONFIG_BYTES) {
                 Err(ModelError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
                 other => other.map(|bytes| Some(bytes.into())),
             },
-            Files::Bytes { .. } => Ok(None),
+            Files::Bytes { .. } | Files::Gguf => Ok(None),
         }
+    }
+
+    /// Copies to `folder` what there is besides the weights and the compiled tokenizer: configurations, vocabularies,
+    /// templates, the licence.
+    pub(crate) fn copy_beside(&self, folder: &Path) -> Result<(), ModelError> {
+        let write = |name: &str, bytes: &[u8]| {
+            let path = folder.join(name);
+            fs::write(&path, bytes).map_err(|source| ModelError::Write { path, source })
+        };
+        if let Some(gguf) = self.opened()? {
+            for name in gguf::FILES {
+                gguf.optional(name).map_or(Ok(()), |bytes| write(name, &bytes))?;
+            }
+            return write("config.json", gguf.config()?.as_bytes());
+        }
+        for (name, bytes) in &self.extra {
+            write(name, bytes)?;
+        }
+        let from = match &self.files {
+            Files::Bytes { config, tokenizer, .. } => {
+                write("config.json", config.as_bytes())?;
+                return if tokenizer.first() == Some(&b'{') {
+                    write("tokenizer.json", tokenizer)
+                } else {
+                    Ok(())
+                };
+            }
+            Files::Folder(from) => from,
+            Files::Gguf => return Ok(()),
+        };
+        let failed = |source| ModelError::Read { path: from.clone(), source };
+        for entry in fs::read_dir(from).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            let kind = path.extension().and_then(|kind| kind.to_str()).unwrap_or_default();
+            let is_text = matches!(kind, "" | "json" | "jinja" | "txt" | "md" | "model");
+            if path.is_file()
+                && !self.extra.contains_key(name)
+                && is_text
+                && !name.ends_with(".index.json")
+                && !name.starts_with('.')
+            {
+                write(name, &read(&path, MAX_TOKENIZER_BYTES)?)?;
+            }
+        }
+        Ok(())
     }
 
     /// What another file says in JSON, if it is there.
@@ -96,12 +242,26 @@ impl Source {
 
     /// The weights: `model.safetensors`, or the shards that an index names.
     pub fn weights(&self) -> Result<Weights, ModelError> {
-        let weights = match &self.files {
-            Files::Folder(folder) => Weights::open(folder),
-            Files::Bytes { weights, .. } => Weights::from_bytes(weights.clone()),
+        if let Some(weights) = &self.weights {
+            return Ok(weights.clone());
+        }
+        let weights = match (self.opened()?, &self.files) {
+            (Some(gguf), _) => Ok(gguf.weights()?),
+            (None, Files::Folder(folder)) => Weights::open(folder),
+            (None, Files::Bytes { weights, .. }) => Weights::from_bytes(weights.clone()),
+            (None, Files::Gguf) => return Err(no_file("model.safetensors")),
         };
-        weights.map_err(|error| ModelError::Weights(Box::new(error)))
+        let weights = weights.map_err(|error| ModelError::Weights(Box::new(error)))?;
+        Ok(match &self.watch {
+            Some(watch) => weights.watched(watch),
+            None => weights,
+        })
     }
+}
+
+/// A file that a source does not have.
+fn no_file(name: &str) -> ModelError {
+    ModelError::Read { path: name.into(), source: io::Error::from(io::ErrorKind::NotFound) }
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tiny_vlm_quant::{Group, Precision, kernel_names};
 use tiny_vlm_simd::Level;
-use tiny_vlm_weights::Params;
+use tiny_vlm_weights::{Dtype, Params};
 
 use crate::ModelInfo;
 
@@ -18,7 +18,12 @@ pub(crate) fn weigh(params: &Params<'_>, mut info: ModelInfo) -> ModelInfo {
         let is_matrix = tensor.shape.len() > 1 && name.ends_with(".weight");
         let format = if is_matrix { params.precision_of(name) } else { Precision::F32 };
         info.parameters += count;
-        info.weight_bytes += bits(format) * count / 8;
+        info.weight_bytes += match (tensor.dtype, weights.get(name)) {
+            (Dtype::Packed(layout), Some(packed)) if Precision::of_layout(layout) == Some(format) => {
+                packed.bytes().len()
+            }
+            _ => bits(format) * count / 8,
+        };
         *formats.entry(format.to_string()).or_default() += count;
     }
     let most = formats.iter().max_by_key(|(_, count)| **count);

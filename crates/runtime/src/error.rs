@@ -132,6 +132,8 @@ impl Error {
         "model-unknown",
         "model-weights",
         "model-tokenizer",
+        "model-write",
+        "model-plan",
         "model-no-reader",
         "memory",
         "fault",
@@ -152,7 +154,7 @@ impl Error {
                 Stopped::Cancelled => ErrorKind::Cancelled,
                 Stopped::Deadline => ErrorKind::Deadline,
             },
-            Self::Model(ModelError::NoReader) => ErrorKind::Input,
+            Self::Model(ModelError::NoReader | ModelError::Plan(_)) => ErrorKind::Input,
             Self::Model(_) | Self::Unfinished => ErrorKind::Fault,
         }
     }
@@ -236,7 +238,7 @@ fn image_details(error: &ImageError) -> Vec<(&'static str, String)> {
 
 fn model_details(error: &ModelError) -> Vec<(&'static str, String)> {
     match error {
-        ModelError::Read { path, source } => {
+        ModelError::Read { path, source } | ModelError::Write { path, source } => {
             vec![("path", path.display().to_string()), ("reason", source.to_string())]
         }
         ModelError::Config { file, detail } => vec![("file", (*file).to_owned()), ("detail", detail.clone())],

@@ -42,8 +42,9 @@ pub use session::Session;
 pub use stream::Stream;
 pub use system::{Kernel, System};
 pub use tiny_vlm_models::{
-    CachePrecision, Detail, Family, ImageCost, Lang, Line, ModelError, ModelInfo, Precision, Profile,
-    RequestShape, Source, Thing, UnknownLang,
+    Budget, CachePrecision, Detail, Family, ImageCost, InspectedTensor, Inspection, Lang, Line, LoadError,
+    ModelError, ModelInfo, Precision, Profile, QuantizeOptions, Quantized, QuantizedMatrix, RequestShape,
+    Source, Target, Thing, UnknownLang, WeightFormat, inspect, quantize,
 };
 pub use tiny_vlm_tensor::{Progress, Stop};
 #[cfg(feature = "grammar")]

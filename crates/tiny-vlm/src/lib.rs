@@ -42,8 +42,9 @@ pub use tiny_vlm_image::{
 #[cfg(feature = "grammar")]
 pub use tiny_vlm_runtime::Grammar;
 pub use tiny_vlm_runtime::{
-    Answer, CachePrecision, CacheStats, Detail, Drift, Error, ErrorKind, Family, FinishReason, ImageCost,
-    Kernel, Lang, Line, LoadOptions, ModelError, ModelInfo, Note, Precision, Profile, Progress, Prompt,
-    Reading, RequestOptions, RequestShape, Session, Source, Stop, Stream, System, Thing, Timings,
-    UnknownLang, Usage,
+    Answer, Budget, CachePrecision, CacheStats, Detail, Drift, Error, ErrorKind, Family, FinishReason,
+    ImageCost, InspectedTensor, Inspection, Kernel, Lang, Line, LoadError, LoadOptions, ModelError,
+    ModelInfo, Note, Precision, Profile, Progress, Prompt, QuantizeOptions, Quantized, QuantizedMatrix,
+    Reading, RequestOptions, RequestShape, Session, Source, Stop, Stream, System, Target, Thing, Timings,
+    UnknownLang, Usage, WeightFormat, inspect, quantize,
 };

@@ -21,8 +21,14 @@ impl Model {
     /// The model that this library carries, loaded as described.
     #[cfg(feature = "embedded-model")]
     pub fn embedded_with(options: &LoadOptions) -> Result<Self, Error> {
+        Self::from_source(&Self::embedded_source(), options)
+    }
+
+    /// The files of the model that this library carries.
+    #[cfg(feature = "embedded-model")]
+    pub fn embedded_source() -> Source {
         use tiny_vlm_nano::{CONFIG, MODEL, TOKENIZER};
-        Self::from_source(&Source::bytes(CONFIG, TOKENIZER, MODEL), options)
+        Source::bytes(CONFIG, TOKENIZER, MODEL)
     }
 
     /// Loads the model in a folder: `config.json`, the tokenizer, the weights.

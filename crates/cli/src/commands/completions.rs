@@ -31,6 +31,7 @@ fn values(flag: &str) -> Option<&'static str> {
     match flag {
         "precision" => Some("auto f32 bf16 f16 int8 int4"),
         "detail" => Some("low auto high"),
+        "weights" => Some("int8 int4 int4-g64 int2 int2-g64 bf16 f16 f32"),
         "lang" => Some("en es fr de ja zh"),
         _ => None,
     }
@@ -52,7 +53,7 @@ fn bash() -> String {
         push(&mut cases, format_args!("    {}) words=\"{} {operands}\" ;;\n", name.as_str(), flags(name)));
     }
     let mut options = String::new();
-    for flag in ["precision", "detail", "lang"] {
+    for flag in ["precision", "detail", "weights", "lang"] {
         let values = values(flag).unwrap_or_default();
         push(
             &mut options,
@@ -62,7 +63,7 @@ fn bash() -> String {
     format!(
         "_tiny_vlm() {{\n  local current=\"${{COMP_WORDS[COMP_CWORD]}}\" words=\"\"\n  \
          case \"${{COMP_WORDS[COMP_CWORD-1]}}\" in\n{options}    \
-         --model) COMPREPLY=($(compgen -d -- \"$current\")); return ;;\n  esac\n  \
+         --model|--output) COMPREPLY=($(compgen -d -- \"$current\")); return ;;\n  esac\n  \
          if [ \"$COMP_CWORD\" -eq 1 ]; then\n    \
          COMPREPLY=($(compgen -W \"{} --help --version\" -- \"$current\")); return\n  fi\n  \
          case \"${{COMP_WORDS[1]}}\" in\n{cases}  esac\n  \

@@ -4,12 +4,16 @@ mod answer;
 mod completions;
 mod eval;
 mod info;
+mod inspect;
 mod ocr;
+mod quantize;
 mod self_test;
 
 pub(crate) use answer::{ask, caption};
 pub(crate) use completions::completions;
 pub(crate) use eval::eval;
 pub(crate) use info::info;
+pub(crate) use inspect::inspect;
 pub(crate) use ocr::ocr;
+pub(crate) use quantize::quantize;
 pub(crate) use self_test::self_test;

@@ -338,6 +338,28 @@ pub(super) const ERRORS: &[Entry] = &[
         ],
     ),
     (
+        "model-write",
+        [
+            "cannot write {path}: {reason}",
+            "no se puede escribir {path}: {reason}",
+            "impossible d'écrire {path} : {reason}",
+            "{path} kann nicht geschrieben werden: {reason}",
+            "{path} に書き込めません: {reason}",
+            "无法写入 {path}：{reason}",
+        ],
+    ),
+    (
+        "model-plan",
+        [
+            "the weights cannot be made so: {detail}",
+            "los pesos no se pueden hacer así: {detail}",
+            "les poids ne peuvent pas être faits ainsi : {detail}",
+            "so lassen sich die Gewichte nicht machen: {detail}",
+            "そのような重みは作れません: {detail}",
+            "无法这样生成权重：{detail}",
+        ],
+    ),
+    (
         "model-tokenizer",
         [
             "the model's tokenizer is wrong: {detail}",
@@ -424,6 +446,17 @@ pub(super) const ERRORS: &[Entry] = &[
             "{name} passt nicht zu {command}",
             "{name} は {command} では使えません",
             "{name} 不能用于 {command}",
+        ],
+    ),
+    (
+        "options-exclude",
+        [
+            "{name} cannot stand beside {other}",
+            "{name} no puede ir junto con {other}",
+            "{name} ne peut pas accompagner {other}",
+            "{name} kann nicht neben {other} stehen",
+            "{name} は {other} と一緒に使えません",
+            "{name} 不能与 {other} 同用",
         ],
     ),
     (

@@ -67,6 +67,28 @@ pub(super) const HELP: &[Entry] = &[
         ],
     ),
     (
+        "inspect",
+        [
+            "list the tensors of a checkpoint, and what it lacks or has too many of",
+            "enumera los tensores de un modelo y lo que le falta o le sobra",
+            "liste les tenseurs d'un modèle, et ce qui lui manque ou est en trop",
+            "listet die Tensoren eines Modells, und was fehlt oder übrig ist",
+            "モデルのテンソルと、足りないもの、余分なものを一覧する",
+            "列出模型的张量，以及缺少或多余的部分",
+        ],
+    ),
+    (
+        "quantize",
+        [
+            "write a checkpoint in fewer bits to a new folder, which loads at once",
+            "escribe un modelo con menos bits en una carpeta nueva, que se carga al instante",
+            "écrit un modèle en moins de bits dans un nouveau dossier, qui se charge aussitôt",
+            "schreibt ein Modell mit weniger Bits in einen neuen Ordner, der sofort lädt",
+            "モデルを少ないビットで新しいフォルダーに書き出す。読み込みは一瞬",
+            "以更少的比特把模型写入新文件夹，可立即加载",
+        ],
+    ),
+    (
         "eval",
         [
             "score a folder of images with a labels.jsonl",
@@ -141,6 +163,72 @@ pub(super) const HELP: &[Entry] = &[
             "höchstens so viele Kacheln je Bild",
             "画像を分けるタイルの最大数",
             "每幅图像最多切成的块数",
+        ],
+    ),
+    (
+        "option-output",
+        [
+            "folder to write to, empty or new (also -o)",
+            "carpeta de destino, vacía o nueva (también -o)",
+            "dossier de destination, vide ou nouveau (aussi -o)",
+            "Zielordner, leer oder neu (auch -o)",
+            "書き出し先のフォルダー。空か新規 (-o でも可)",
+            "输出文件夹，须为空或新建（亦可用 -o）",
+        ],
+    ),
+    (
+        "option-weights",
+        [
+            "int8 (default), int4, int4-g64, int2, int2-g64, bf16, f16 or f32",
+            "int8 (por omisión), int4, int4-g64, int2, int2-g64, bf16, f16 o f32",
+            "int8 (défaut), int4, int4-g64, int2, int2-g64, bf16, f16 ou f32",
+            "int8 (Vorgabe), int4, int4-g64, int2, int2-g64, bf16, f16 oder f32",
+            "int8 (既定)、int4、int4-g64、int2、int2-g64、bf16、f16、f32 のいずれか",
+            "int8（默认）、int4、int4-g64、int2、int2-g64、bf16、f16 或 f32",
+        ],
+    ),
+    (
+        "option-bytes",
+        [
+            "most bytes of the weights; each matrix gets the precision that loses least",
+            "máximo de bytes de los pesos; cada matriz recibe la precisión que menos pierde",
+            "nombre maximal d'octets des poids ; chaque matrice reçoit la précision qui perd le moins",
+            "höchste Zahl der Bytes; jede Matrix bekommt die Genauigkeit, die am wenigsten verliert",
+            "重みの最大バイト数。各行列に損失が最小の精度を割り当てる",
+            "权重的最大字节数；每个矩阵取损失最小的精度",
+        ],
+    ),
+    (
+        "option-error",
+        [
+            "most noise in the weights, as a mean share of their power, such as 1e-3",
+            "máximo ruido en los pesos, como fracción media de su potencia, como 1e-3",
+            "bruit maximal dans les poids, en part moyenne de leur puissance, comme 1e-3",
+            "höchstes Rauschen der Gewichte, als mittlerer Anteil ihrer Leistung, etwa 1e-3",
+            "重みの雑音の上限 (パワーに対する平均の割合)。例: 1e-3",
+            "权重噪声上限（占其功率的平均比例），如 1e-3",
+        ],
+    ),
+    (
+        "option-sample",
+        [
+            "picture to measure on which matrices matter, for --bytes or --error (may be repeated)",
+            "imagen en la que medir qué matrices importan, para --bytes o --error (repetible)",
+            "image sur laquelle mesurer quelles matrices comptent, pour --bytes ou --error (répétable)",
+            "Bild, an dem gemessen wird, welche Matrizen zählen, für --bytes oder --error (mehrfach möglich)",
+            "どの行列が重要かを測る画像。--bytes か --error 用 (複数可)",
+            "用于测量哪些矩阵重要的图像，配合 --bytes 或 --error（可重复）",
+        ],
+    ),
+    (
+        "option-sparse",
+        [
+            "leave out blocks of weights that are zero",
+            "omite los bloques de pesos que son cero",
+            "omet les blocs de poids nuls",
+            "lässt Blöcke von Gewichten aus, die null sind",
+            "ゼロの重みのブロックを省く",
+            "省略全为零的权重块",
         ],
     ),
     (

@@ -7,7 +7,7 @@ use tiny_vlm_decoder::{
     CrossMemory, Decoder, DecoderConfig, DecoderStage, Input, KvCache, Sequence as Entering,
 };
 use tiny_vlm_image::Image;
-use tiny_vlm_quant::{Group, Precision as Format};
+use tiny_vlm_quant::Precision as Format;
 use tiny_vlm_tensor::{Context, Tensor, ViewMut};
 use tiny_vlm_text::Tokenizer;
 use tiny_vlm_vision::{Line as ReadLine, Thing as SeenThing};
@@ -16,8 +16,8 @@ use tiny_vlm_weights::{Dtype, Params, Weights};
 use super::config::{CONTEXT, MODEL_TYPE, NAMES, NanoConfig};
 use super::look::{Eyes, Seen};
 use crate::{
-    Family, Features, Line, ModelError, ModelInfo, ModelOptions, Precision, PreparedPrompt, PromptParts,
-    RequestShape, Sequence, Source, Special, Step, Task, Thing, weigh::weigh,
+    Family, Features, Line, ModelError, ModelInfo, ModelOptions, PreparedPrompt, PromptParts, RequestShape,
+    Sequence, Source, Special, Step, Task, Thing, weigh::weigh,
 };
 
 /// Most tokens of an answer where the request does not say.
@@ -60,13 +60,9 @@ impl Nano {
     /// Loads nano from the files of `source`, the first of which is `config`.
     pub(super) fn open(config: &str, source: &Source, options: &ModelOptions) -> Result<Self, ModelError> {
         let config = NanoConfig::parse(config)?;
-        let tokenizer = source.tokenizer()?;
-        let tokenizer = match tokenizer.first() {
-            Some(b'{') => Tokenizer::from_json(&tokenizer)?,
-            _ => Tokenizer::from_bytes(tokenizer)?,
-        };
+        let tokenizer = source.open_tokenizer()?;
         let weights = source.weights()?;
-        let params = Params::new(&weights, format(options.precision, &weights));
+        let params = options.params(&weights, || format(&weights));
         let params = BYTES.into_iter().fold(params, |params, part| params.at_least(part, Format::Int8));
         let params = EXACT.into_iter().fold(params, |params, part| params.at_least(part, Format::F16));
         let sizes = config.decoder();
@@ -81,24 +77,11 @@ impl Nano {
     }
 }
 
-/// The form of the weights that are not bytes already.
-fn format(precision: Precision, weights: &Weights) -> Format {
-    match precision {
-        Precision::F32 => Format::F32,
-        Precision::Bf16 => Format::Bf16,
-        Precision::F16 => Format::F16,
-        Precision::Int8 => Format::Int8,
-        Precision::Int4 => Format::Int4(Group::Of32),
-        // What was stored in full was stored for exactness.
-        Precision::Auto if weights.names().all(|name| dtype(weights, name) == Some(Dtype::F32)) => {
-            Format::F32
-        }
-        Precision::Auto => Format::Int8,
-    }
-}
-
-fn dtype(weights: &Weights, name: &str) -> Option<Dtype> {
-    weights.info(name).map(|info| info.dtype)
+/// The form of the weights where nobody asks for one.
+fn format(weights: &Weights) -> Format {
+    let dtype = |name| weights.info(name).map(|info| info.dtype);
+    // What was stored in full was stored for exactness.
+    if weights.names().all(|name| dtype(name) == Some(Dtype::F32)) { Format::F32 } else { Format::Int8 }
 }
 
 fn info(params: &Params<'_>, sizes: &DecoderConfig) -> ModelInfo {

@@ -7,17 +7,16 @@ use tiny_vlm_decoder::{Decoder, DecoderStage, Input, KvCache, Sequence as Enteri
 use tiny_vlm_fusion::{PixelShuffle, Placement};
 use tiny_vlm_image::Image;
 use tiny_vlm_layers::ScratchTensor;
-use tiny_vlm_quant::{Group, Precision as Format};
+use tiny_vlm_quant::Precision as Format;
 use tiny_vlm_tensor::{Context, Tensor, View, ViewMut};
 use tiny_vlm_text::Tokenizer;
 use tiny_vlm_vision::{SiglipTower, VisionError};
-use tiny_vlm_weights::Params;
 
 use super::config::{Config, GenerationConfig, NAMES, SMOLVLM};
 use super::processor::{END_OF_UTTERANCE, Grid, Processor};
 use crate::{
-    Family, Features, ImageCost, ModelError, ModelInfo, ModelOptions, Observe, Precision, PreparedPrompt,
-    Profile, PromptParts, RequestShape, Sequence, Source, Special, Step, weigh::weigh,
+    Family, Features, ImageCost, ModelError, ModelInfo, ModelOptions, Observe, PreparedPrompt, Profile,
+    PromptParts, RequestShape, Sequence, Source, Special, Step, weigh::weigh,
 };
 
 /// Most tokens of an answer where the request does not say.
@@ -63,7 +62,7 @@ impl Smolvlm {
         config.vision_config.check()?;
         sizes.check()?;
         let weights = source.weights()?;
-        let params = Params::new(&weights, format(options));
+        let params = options.params(&weights, || format(options));
         let params = BYTES.into_iter().fold(params, |params, part| params.at_least(part, Format::Int8));
         let (model, root) = (params.scope("model"), params.root());
         let tower = SiglipTower::load(&model.scope("vision_model"), &config.vision_config)?;
@@ -177,17 +176,9 @@ fn feature(images: &[Arc<Features>], mut number: usize) -> Option<&[f32]> {
     None
 }
 
-/// The form of the weights.
+/// The form of the weights where nobody asks for one.
 fn format(options: &ModelOptions) -> Format {
-    match options.precision {
-        Precision::F32 => Format::F32,
-        Precision::Bf16 => Format::Bf16,
-        Precision::F16 => Format::F16,
-        Precision::Int8 => Format::Int8,
-        Precision::Int4 => Format::Int4(Group::Of32),
-        Precision::Auto if options.profile == Profile::Accuracy => Format::F32,
-        Precision::Auto => Format::Int8,
-    }
+    if options.profile == Profile::Accuracy { Format::F32 } else { Format::Int8 }
 }
 
 /// Tokens that end an answer: those that `generation_config.json` names, and otherwise whatever may be one.

@@ -40,11 +40,7 @@ pub(super) struct Grid {
 impl Processor {
     pub(super) fn load(source: &Source, config: &Config, tile_tokens: usize) -> Result<Self, ModelError> {
         const FILE: &str = "preprocessor_config.json";
-        let tokenizer = source.tokenizer()?;
-        let tokenizer = match tokenizer.first() {
-            Some(b'{') => Tokenizer::from_json(&tokenizer)?,
-            _ => Tokenizer::from_bytes(tokenizer)?,
-        };
+        let tokenizer = source.open_tokenizer()?;
         if tokenizer.token_id(IMAGE) != Some(config.image_token_id) {
             let detail = format!("{IMAGE} is not token {}, as config.json says", config.image_token_id);
             return Err(ModelError::config("tokenizer.json", detail));

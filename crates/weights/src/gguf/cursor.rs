@@ -4,20 +4,30 @@
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Values of arrays that may still be made.
+    values: usize,
 }
+
+/// Values of all arrays of the file with the most: four times a vocabulary of half a million with its merges.
+const MAX_VALUES: usize = 1 << 23;
 
 impl<'a> Cursor<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, values: MAX_VALUES }
     }
 
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// Bytes that are left.
-    pub(super) fn left(&self) -> usize {
-        self.bytes.len() - self.at
+    /// The length of an array whose values take `least` bytes each, if there are bytes for so many, and room.
+    pub(super) fn count(&mut self, least: usize) -> Result<usize, String> {
+        let count = self.u64()?;
+        let most = (self.bytes.len() - self.at) / least;
+        let count = usize::try_from(count).ok().filter(|&count| count <= most);
+        let count = count.ok_or("an array is longer than the file")?;
+        self.values = self.values.checked_sub(count).ok_or("its arrays are too long")?;
+        Ok(count)
     }
 
     /// The next `count` bytes.

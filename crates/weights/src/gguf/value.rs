@@ -75,11 +75,9 @@ pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<GgufValue, String> {
     if kind != ARRAY {
         return read_one(cursor, kind);
     }
-    let (kind, count) = (cursor.u32()?, cursor.u64()?);
+    let kind = cursor.u32()?;
     let least = least_bytes(kind).ok_or_else(|| format!("an array of type {kind} is not supported"))?;
-    // Only so many values are made as there are bytes for.
-    let count = usize::try_from(count).ok().filter(|&count| count <= cursor.left() / least);
-    let count = count.ok_or("an array is longer than the file")?;
+    let count = cursor.count(least)?;
     let values = (0..count).map(|_| read_one(cursor, kind));
     Ok(GgufValue::Array(values.collect::<Result<_, _>>()?))
 }
