@@ -1,4 +1,4 @@
-//! What is done to a product before it is written: `residual + scale · (act(sum + bias) ∘ gate)`.
+//! What is done to a product before it is written: `residual + scale · (act(sum + bias) ∘ gate)`, rectified or not.
 
 use tiny_vlm_simd::{Isa, LANES, Op};
 use tiny_vlm_tensor::View;
@@ -61,6 +61,8 @@ pub struct Epilogue<'a> {
     pub scale: Option<&'a [f32]>,
     /// Added last.
     pub residual: Residual<'a>,
+    /// Whether what is negative after all that becomes zero: the activation behind a residual.
+    pub rectify: bool,
 }
 
 impl<'a> Epilogue<'a> {
@@ -100,6 +102,7 @@ impl<'a> Epilogue<'a> {
             && self.gate.is_none()
             && self.scale.is_none()
             && matches!(self.residual, Residual::None)
+            && !self.rectify
     }
 }
 
@@ -248,6 +251,9 @@ impl Finish<'_, '_> {
                         x = isa.add(load::<I, WHOLE>(isa, at, n), x);
                     }
                     Residual::Output => x = isa.add(load::<I, WHOLE>(isa, to, n), x),
+                }
+                if ep.rectify {
+                    x = isa.max(isa.splat(0.0), x);
                 }
                 if WHOLE { isa.store(to, x) } else { isa.store_first(to, n, x) }
             }

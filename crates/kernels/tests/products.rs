@@ -124,6 +124,7 @@ fn epilogues_apply_in_order() {
                             1 => Residual::Add(rows(&residual, m, n, n + 2)),
                             _ => Residual::Output,
                         },
+                        rectify: full,
                     };
                     let mut out = before.clone();
                     let to = whole(&mut out, m, n, n);
@@ -136,11 +137,12 @@ fn epilogues_apply_in_order() {
                                 y = (y + f64::from(bias[j])).max(0.0);
                                 y *= f64::from(gate[i * (n + 1) + j]) * f64::from(scale[j]);
                             }
-                            y + match residual_kind {
+                            y += match residual_kind {
                                 0 => 0.0,
                                 1 => f64::from(residual[i * (n + 2) + j]),
                                 _ => f64::from(before[at]),
-                            }
+                            };
+                            if full { y.max(0.0) } else { y }
                         })
                         .collect();
                     assert_close(

@@ -17,6 +17,7 @@ pub struct Conv2d {
     bias: Option<AlignedVec<f32>>,
     shape: ConvShape,
     activation: Activation,
+    rectify: bool,
 }
 
 impl Conv2d {
@@ -24,7 +25,7 @@ impl Conv2d {
     pub fn load(scope: &Scope<'_>, [inputs, outputs]: [usize; 2], shape: ConvShape) -> Self {
         let weight = scope.kernel("weight", outputs, shape.kernel, inputs);
         let bias = Some(scope.vector("bias", outputs));
-        Self { weight, bias, shape, activation: Activation::None }
+        Self { weight, bias, shape, activation: Activation::None, rectify: false }
     }
 
     /// A convolution of these weights; a bias has one element a row of them.
@@ -32,13 +33,19 @@ impl Conv2d {
         if let Some(bias) = &bias {
             LayerError::expect_shape("bias", [weight.rows()], [bias.len()])?;
         }
-        Ok(Self { weight, bias, shape, activation: Activation::None })
+        Ok(Self { weight, bias, shape, activation: Activation::None, rectify: false })
     }
 
     /// The same, followed by an activation.
     #[must_use]
     pub fn with_activation(self, activation: Activation) -> Self {
         Self { activation, ..self }
+    }
+
+    /// The same with a ReLU behind everything, what is added to the convolution included.
+    #[must_use]
+    pub fn rectified(self) -> Self {
+        Self { rectify: true, ..self }
     }
 
     /// Channels that come out.
@@ -92,6 +99,7 @@ impl Conv2d {
             bias: self.bias.as_deref(),
             activation: self.activation,
             residual,
+            rectify: self.rectify,
             ..Epilogue::default()
         };
         Ok(conv2d(ctx, x, &self.weight, &self.shape, &epilogue, out)?)
@@ -142,6 +150,19 @@ mod tests {
         assert_eq!(plain.data(), [0.0, 5.0, 2.0, 11.0, 26.0, 17.0, 10.0, 23.0, 14.0]);
         let sum = conv.apply_residual(&ctx, x.view()).unwrap();
         assert_eq!(sum.data(), [0.0, 6.0, 4.0, 14.0, 30.0, 22.0, 16.0, 30.0, 22.0]);
+    }
+
+    #[test]
+    fn a_rectified_sum_is_rectified_with_what_is_added() {
+        let weight = Matrix::from_f32(1, 1, &[-1.0], Precision::F32).unwrap();
+        let conv = Conv2d::new(weight, None, ConvShape::square(1, 1, 0)).unwrap().rectified();
+        let x = Tensor::from_fn([1, 3, 1], |[_, x, _]| x as f32);
+        let workspace = Workspace::inline();
+        let ctx = workspace.context();
+        let mut sum = ScratchTensor::new(&ctx, [1, 3, 1]).unwrap();
+        sum.data_mut().copy_from_slice(&[-5.0, 0.5, 5.0]);
+        conv.forward_with(&ctx, x.view(), Residual::Output, sum.view_mut()).unwrap();
+        assert_eq!(sum.data(), [0.0, 0.0, 3.0]);
     }
 
     #[test]
