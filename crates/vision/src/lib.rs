@@ -9,6 +9,8 @@
 //!
 //! What other families see: a [`Tiler`] cuts a picture into square tiles, and a [`SiglipTower`] makes a vector of each
 //! patch of a tile.
+//! Classifiers take a [`SquareProcessor`]'s pixels; [`ResNet`] makes a map of features of them, and [`global_mean`] one
+//! vector.
 //!
 //! Networks take the weights' [`Scope`](tiny_vlm_weights::Scope) and a config, and run in a
 //! [`Context`](tiny_vlm_tensor::Context). The rules between them are plain functions over maps and boxes:
@@ -32,14 +34,18 @@
 
 mod config;
 mod error;
+mod folded;
 mod lines;
 mod parts;
 mod pixels;
+mod pool;
 mod print;
 mod quad;
 mod reader;
 mod reading_order;
+mod resnet;
 mod siglip;
+mod square;
 mod things;
 mod tiles;
 mod tower;
@@ -52,11 +58,14 @@ pub use lines::{
     FoundLine, Level, LinesFinder, MOST_LINES, Pyramid, Strip, find_lines, level_size, merge_levels,
     surest_lines,
 };
+pub use pool::global_mean;
 pub use print::{Line, PrintReader};
 pub use quad::{Quad, area, bounds, overlap};
 pub use reader::{Reader, Transcript, transcribe};
 pub use reading_order::reading_order;
+pub use resnet::{ResNet, ResNetConfig, ResNetNames};
 pub use siglip::{SiglipConfig, SiglipTower, position_of_patches};
+pub use square::{Fit, Middle, Normalize, SquareProcessor};
 pub use things::{Thing, ThingsFinder, find_things, glimpse_box};
 pub use tiles::{Edge, TileBounds, TilePlan, Tiler, Tiles, TilesConfig};
 pub use tower::Tower;

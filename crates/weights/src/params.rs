@@ -322,6 +322,11 @@ impl<'p> Scope<'p> {
         self.params.weights.info(&self.name(leaf)).map(|info| &info.shape[..])
     }
 
+    /// The precision that the matrix `leaf` is made in.
+    pub fn precision(&self, leaf: &str) -> Precision {
+        self.params.precision_of(&self.name(leaf))
+    }
+
     /// `n` numbers. Axes of length one around them do not matter.
     pub fn vector(&self, leaf: &str, n: usize) -> AlignedVec<f32> {
         let name = self.name(leaf);
