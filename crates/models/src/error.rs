@@ -57,6 +57,9 @@ pub enum ModelError {
     /// The family does not read print.
     #[error("this model does not read print")]
     NoReader,
+    /// The model has no classifier.
+    #[error("this model knows no classes")]
+    NoClasses,
     /// There is no memory for what the work needs.
     #[error("{0}")]
     Memory(String),
@@ -85,6 +88,7 @@ impl ModelError {
             Self::Write { .. } => "model-write",
             Self::Plan(_) => "model-plan",
             Self::NoReader => "model-no-reader",
+            Self::NoClasses => "model-no-classes",
             Self::Memory(_) => "memory",
             Self::Stopped(Stopped::Cancelled) => "cancelled",
             Self::Stopped(Stopped::Deadline) => "deadline",

@@ -2,7 +2,9 @@
 //!
 //! A [`Family`] is a loaded model as the runtime sees it: it looks at images, puts prompts together and gives scores to
 //! tokens. Each family is a directory in here that reads like its paper, and one line of the [`registry`](open), which
-//! goes by the `model_type` of a checkpoint's `config.json`.
+//! goes by the `model_type` of a checkpoint's `config.json`. An [`ImageFamily`] takes an image and no words: it makes a
+//! vector of it, or says which class it is of. Those have a [registry of their own](open_images), which also goes by the
+//! `architecture` that `timm` writes.
 //!
 //! ```
 //! use tiny_vlm_models::{ModelError, ModelOptions, Source, load};
@@ -14,10 +16,12 @@
 #![forbid(unsafe_code)]
 
 mod chat;
+mod classifier;
 mod error;
 mod family;
 mod features;
 mod gguf;
+mod image_family;
 mod inspect;
 mod lang;
 mod nano;
@@ -25,20 +29,24 @@ mod options;
 mod prompt;
 mod quantize;
 mod registry;
+mod resnet;
 mod sensitivity;
 mod smolvlm;
 mod source;
+mod squares;
+mod timm;
 mod weigh;
 
 pub use error::ModelError;
 pub use family::{Family, ImageCost, ModelInfo, Observe, Sequence, Step};
 pub use features::{Features, Line, Thing};
+pub use image_family::{ImageFamily, ImageModelInfo};
 pub use inspect::{InspectedTensor, Inspection, inspect};
 pub use lang::{Lang, UnknownLang};
 pub use options::{Detail, ModelOptions, Precision, Profile, RequestShape, UnknownPrecision};
 pub use prompt::{PreparedPrompt, PromptParts, Special, Task, Turn};
 pub use quantize::{QuantizeOptions, Quantized, QuantizedMatrix, Target, quantize};
-pub use registry::{known, load, open};
+pub use registry::{known, known_images, load, load_images, open, open_images};
 pub use source::Source;
 pub use tiny_vlm_decoder::CachePrecision;
 pub use tiny_vlm_quant::{Budget, Precision as WeightFormat};

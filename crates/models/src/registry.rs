@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use serde::Deserialize;
 
-use crate::{Family, ModelError, ModelOptions, Source, nano, smolvlm};
+use crate::{Family, ImageFamily, ModelError, ModelOptions, Source, nano, resnet, smolvlm};
 
 /// A family: the `model_type` of its configurations, and how one is loaded.
 struct Entry {
@@ -19,6 +19,20 @@ const FAMILIES: &[Entry] = &[
     Entry { model_type: nano::MODEL_TYPE, load: nano::Nano::load },
     Entry { model_type: smolvlm::IDEFICS3, load: smolvlm::Smolvlm::load },
     Entry { model_type: smolvlm::SMOLVLM, load: smolvlm::Smolvlm::load },
+];
+
+/// A family of image models: the `model_type` or the `architecture`s of its configurations, and how one is loaded.
+struct ImageEntry {
+    names: &'static [&'static str],
+    load: LoadImages,
+}
+
+/// As [`Load`].
+type LoadImages = fn(&str, &Source, &ModelOptions) -> Result<Arc<dyn ImageFamily>, ModelError>;
+
+const IMAGE_FAMILIES: &[ImageEntry] = &[
+    ImageEntry { names: &[resnet::MODEL_TYPE], load: resnet::load_transformers },
+    ImageEntry { names: resnet::ARCHITECTURES, load: resnet::load_timm },
 ];
 
 /// What `config.json` must say at the least.
@@ -55,6 +69,41 @@ pub fn known() -> Vec<&'static str> {
     FAMILIES.iter().map(|entry| entry.model_type).collect()
 }
 
+/// What the `config.json` of an image model must say at the least: one of these.
+#[derive(Deserialize)]
+struct ImageKind {
+    model_type: Option<String>,
+    architecture: Option<String>,
+}
+
+/// Loads the image model in a folder, of whichever family it is.
+pub fn open_images(folder: &Path, options: &ModelOptions) -> Result<Arc<dyn ImageFamily>, ModelError> {
+    load_images(&Source::folder(folder), options)
+}
+
+/// Loads the image model that `source` holds.
+pub fn load_images(source: &Source, options: &ModelOptions) -> Result<Arc<dyn ImageFamily>, ModelError> {
+    let config = source.config()?;
+    let kind: ImageKind = serde_json::from_str(&config)
+        .map_err(|error| ModelError::config("config.json", error.to_string()))?;
+    let Some(name) = kind.model_type.or(kind.architecture) else {
+        let missing = "missing field `model_type` or `architecture`";
+        return Err(ModelError::config("config.json", missing));
+    };
+    match IMAGE_FAMILIES.iter().find(|entry| entry.names.contains(&name.as_str())) {
+        Some(entry) => (entry.load)(&config, source, options),
+        None => {
+            let name = name.chars().take(80).collect();
+            Err(ModelError::Unknown { name, known: known_images() })
+        }
+    }
+}
+
+/// The `model_type`s and `architecture`s of the image models that can be loaded.
+pub fn known_images() -> Vec<&'static str> {
+    IMAGE_FAMILIES.iter().flat_map(|entry| entry.names).copied().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,10 +123,28 @@ mod tests {
         }
     }
 
+    fn image_error(config: &'static str) -> ModelError {
+        let source = Source::bytes(config, b"".as_slice(), b"".as_slice());
+        load_images(&source, &ModelOptions::default()).err().expect("an error")
+    }
+
+    #[test]
+    fn unknown_image_families_are_named_with_those_known() {
+        for config in [r#"{"model_type": "tiny-vlm-nano"}"#, r#"{"architecture": "tiny-vlm-nano"}"#] {
+            match image_error(config) {
+                ModelError::Unknown { name, known } => {
+                    assert_eq!((name.as_str(), known), ("tiny-vlm-nano", super::known_images()))
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+
     #[test]
     fn configurations_that_are_none_say_so() {
         for config in ["", "[]", "{}", "not json", r#"{"model_type": 3}"#] {
             assert_eq!(error(config).code(), "model-config", "{config}");
+            assert_eq!(image_error(config).code(), "model-config", "{config}");
         }
     }
 }

@@ -1,0 +1,55 @@
+//! ResNet classifiers (He et al., 2015, arXiv:1512.03385), as `transformers` and as `timm` publish them.
+//!
+//! A picture's square goes through the [network](tiny_vlm_vision::ResNet), whose map's mean is the features, and a linear
+//! map of these scores the classes.
+
+mod config;
+
+use std::sync::Arc;
+
+use tiny_vlm_vision::{ResNet, ResNetNames};
+use tiny_vlm_weights::Params;
+
+pub(crate) use config::ARCHITECTURES;
+use config::{TransformersConfig, timm_sizes};
+
+use crate::classifier::{Classifier, format, vision_error};
+use crate::timm::TimmConfig;
+use crate::{ImageFamily, ModelError, ModelOptions, Source, squares};
+
+/// The `model_type` of `transformers`' configurations.
+pub(crate) const MODEL_TYPE: &str = "resnet";
+
+/// Loads a checkpoint of `ResNetForImageClassification` or `ResNetModel`.
+pub(crate) fn load_transformers(
+    config: &str,
+    source: &Source,
+    options: &ModelOptions,
+) -> Result<Arc<dyn ImageFamily>, ModelError> {
+    let config = TransformersConfig::parse(config)?;
+    let processor = source.optional("preprocessor_config.json")?;
+    let processor = squares::from_transformers(processor.as_deref())?;
+    let weights = source.weights()?;
+    let params = Params::new(&weights, format(options.precision));
+    // A model without its classifier is stored without the prefix.
+    let alone = params.root().contains("embedder.embedder.convolution.weight");
+    let scope = if alone { params.root() } else { params.scope("resnet") };
+    let tower = ResNet::load(&scope, &config.sizes(), ResNetNames::Transformers).map_err(vision_error)?;
+    let labels = if alone { Vec::new() } else { config.labels()? };
+    Ok(Arc::new(Classifier::load(MODEL_TYPE, params, tower, processor, labels, "classifier.1")?))
+}
+
+/// Loads a checkpoint of `timm`.
+pub(crate) fn load_timm(
+    config: &str,
+    source: &Source,
+    options: &ModelOptions,
+) -> Result<Arc<dyn ImageFamily>, ModelError> {
+    let mut config = TimmConfig::parse(config)?;
+    let processor = config.pictures.processor()?;
+    let sizes = timm_sizes(&mut config)?;
+    let weights = source.weights()?;
+    let params = Params::new(&weights, format(options.precision));
+    let tower = ResNet::load(&params.root(), &sizes, ResNetNames::Timm).map_err(vision_error)?;
+    Ok(Arc::new(Classifier::load(MODEL_TYPE, params, tower, processor, config.labels, "fc")?))
+}
