@@ -135,6 +135,7 @@ impl Error {
         "model-write",
         "model-plan",
         "model-no-reader",
+        "model-no-classes",
         "memory",
         "fault",
     ];
@@ -154,7 +155,9 @@ impl Error {
                 Stopped::Cancelled => ErrorKind::Cancelled,
                 Stopped::Deadline => ErrorKind::Deadline,
             },
-            Self::Model(ModelError::NoReader | ModelError::Plan(_)) => ErrorKind::Input,
+            Self::Model(ModelError::NoReader | ModelError::NoClasses | ModelError::Plan(_)) => {
+                ErrorKind::Input
+            }
             Self::Model(_) | Self::Unfinished => ErrorKind::Fault,
         }
     }
@@ -269,6 +272,7 @@ mod tests {
             (Error::Stopped(Stopped::Deadline), ErrorKind::Deadline),
             (Error::Model(ModelError::Stopped(Stopped::Cancelled)), ErrorKind::Cancelled),
             (Error::Model(ModelError::NoReader), ErrorKind::Input),
+            (Error::Model(ModelError::NoClasses), ErrorKind::Input),
             (Error::QuestionEmpty, ErrorKind::Input),
             (Error::QuestionTooLong { tokens: 9, limit: 8 }, ErrorKind::Capacity),
             (Error::Language(UnknownLang("tlh".into())), ErrorKind::Input),

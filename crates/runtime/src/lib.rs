@@ -4,6 +4,8 @@
 //! about images; its [`Stream`] gives an answer piece by piece, and can be cancelled, bounded in time and reproduced
 //! from a seed. Every [`Error`] has a kind and a stable code, so that words can be made at the door.
 //!
+//! An [`ImageModel`] takes an image and no words: it says which class the image is of, or makes a vector of it.
+//!
 //! ```no_run
 //! use tiny_vlm_image::Image;
 //! use tiny_vlm_runtime::Model;
@@ -21,6 +23,7 @@ mod content_hash;
 mod diagnose;
 mod error;
 mod feature_cache;
+mod image_model;
 mod model;
 mod options;
 mod prompt;
@@ -35,6 +38,7 @@ pub use answer::{Answer, FinishReason, Note, Reading, Timings, Usage};
 pub use diagnose::Drift;
 pub use error::{Error, ErrorKind};
 pub use feature_cache::CacheStats;
+pub use image_model::{Class, Classification, Embedding, ImageModel};
 pub use model::Model;
 pub use options::{LoadOptions, RequestOptions};
 pub use prompt::Prompt;
@@ -42,9 +46,9 @@ pub use session::Session;
 pub use stream::Stream;
 pub use system::{Kernel, System};
 pub use tiny_vlm_models::{
-    Budget, CachePrecision, Detail, Family, ImageCost, InspectedTensor, Inspection, Lang, Line, LoadError,
-    ModelError, ModelInfo, Precision, Profile, QuantizeOptions, Quantized, QuantizedMatrix, RequestShape,
-    Source, Target, Thing, UnknownLang, WeightFormat, inspect, quantize,
+    Budget, CachePrecision, Detail, Family, ImageCost, ImageFamily, ImageModelInfo, InspectedTensor,
+    Inspection, Lang, Line, LoadError, ModelError, ModelInfo, Precision, Profile, QuantizeOptions, Quantized,
+    QuantizedMatrix, RequestShape, Source, Target, Thing, UnknownLang, WeightFormat, inspect, quantize,
 };
 pub use tiny_vlm_tensor::{Progress, Stop};
 #[cfg(feature = "grammar")]

@@ -149,7 +149,7 @@ impl Session {
 }
 
 /// The request's handle with its deadline, which runs from now.
-fn request_stop(options: &RequestOptions) -> Stop {
+pub(crate) fn request_stop(options: &RequestOptions) -> Stop {
     match options.deadline {
         Some(time) => options.cancel.within(time, &SystemClock),
         None => options.cancel.clone(),

@@ -26,6 +26,20 @@
 //! # fn main() {}
 //! ```
 //!
+//! A classifier such as ResNet-50 says which class an image is of, or makes a vector of it:
+//!
+//! ```no_run
+//! use tiny_vlm::{Image, ImageModel};
+//!
+//! let model = ImageModel::open("path/to/resnet-50")?;
+//! let image = Image::open("cat.jpg")?;
+//! for class in model.classify(&image)?.top(5) {
+//!     println!("{:5.1} % {}", 100.0 * class.probability, class.label);
+//! }
+//! assert_eq!(model.embed(&image)?.values.len(), model.info().features);
+//! # Ok::<(), tiny_vlm::Error>(())
+//! ```
+//!
 //! # Features
 //!
 //! All are default. `embedded-model` carries the model, some 7 MB, and adds `Model::embedded`; `threads` works on more
@@ -42,9 +56,10 @@ pub use tiny_vlm_image::{
 #[cfg(feature = "grammar")]
 pub use tiny_vlm_runtime::Grammar;
 pub use tiny_vlm_runtime::{
-    Answer, Budget, CachePrecision, CacheStats, Detail, Drift, Error, ErrorKind, Family, FinishReason,
-    ImageCost, InspectedTensor, Inspection, Kernel, Lang, Line, LoadError, LoadOptions, ModelError,
-    ModelInfo, Note, Precision, Profile, Progress, Prompt, QuantizeOptions, Quantized, QuantizedMatrix,
-    Reading, RequestOptions, RequestShape, Session, Source, Stop, Stream, System, Target, Thing, Timings,
-    UnknownLang, Usage, WeightFormat, inspect, quantize,
+    Answer, Budget, CachePrecision, CacheStats, Class, Classification, Detail, Drift, Embedding, Error,
+    ErrorKind, Family, FinishReason, ImageCost, ImageFamily, ImageModel, ImageModelInfo, InspectedTensor,
+    Inspection, Kernel, Lang, Line, LoadError, LoadOptions, ModelError, ModelInfo, Note, Precision, Profile,
+    Progress, Prompt, QuantizeOptions, Quantized, QuantizedMatrix, Reading, RequestOptions, RequestShape,
+    Session, Source, Stop, Stream, System, Target, Thing, Timings, UnknownLang, Usage, WeightFormat, inspect,
+    quantize,
 };
