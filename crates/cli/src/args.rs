@@ -16,6 +16,8 @@ pub(crate) enum Name {
     Ask,
     Caption,
     Ocr,
+    Classify,
+    Embed,
     Info,
     Inspect,
     Quantize,
@@ -29,6 +31,8 @@ impl Name {
         Self::Ask,
         Self::Caption,
         Self::Ocr,
+        Self::Classify,
+        Self::Embed,
         Self::Info,
         Self::Inspect,
         Self::Quantize,
@@ -42,6 +46,8 @@ impl Name {
             Self::Ask => "ask",
             Self::Caption => "caption",
             Self::Ocr => "ocr",
+            Self::Classify => "classify",
+            Self::Embed => "embed",
             Self::Info => "info",
             Self::Inspect => "inspect",
             Self::Quantize => "quantize",
@@ -56,6 +62,7 @@ impl Name {
         match self {
             Self::Ask => "IMAGE... QUESTION",
             Self::Caption | Self::Ocr => "IMAGE...",
+            Self::Classify | Self::Embed => "--model DIR IMAGE...",
             Self::Info => "",
             Self::Eval => "SET",
             Self::Inspect | Self::SelfTest => "[MODEL]",
@@ -77,16 +84,28 @@ pub(crate) struct Flag {
     pub(crate) commands: &'static [Name],
 }
 
-const LOADING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::Eval, Name::SelfTest];
+const LOADING: &[Name] = &[
+    Name::Ask,
+    Name::Caption,
+    Name::Ocr,
+    Name::Classify,
+    Name::Embed,
+    Name::Info,
+    Name::Eval,
+    Name::SelfTest,
+];
 /// Those that take the model as an operand, too.
 const OF_A_MODEL: &[Name] = &[Name::Inspect, Name::Quantize, Name::SelfTest];
-const ONE_PRECISION: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Info, Name::SelfTest];
-const LOOKING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr];
+const ONE_PRECISION: &[Name] =
+    &[Name::Ask, Name::Caption, Name::Ocr, Name::Classify, Name::Embed, Name::Info, Name::SelfTest];
+const LOOKING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Classify, Name::Embed];
 const ANSWERING: &[Name] = &[Name::Ask, Name::Caption];
 const REPORTING: &[Name] = &[
     Name::Ask,
     Name::Caption,
     Name::Ocr,
+    Name::Classify,
+    Name::Embed,
     Name::Info,
     Name::Inspect,
     Name::Quantize,
@@ -119,6 +138,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag("threads", Some("N"), "option-threads", LOADING),
     flag("lang", Some("LANG"), "option-lang", &Name::ALL),
     flag("lines", None, "option-lines", &[Name::Ocr]),
+    flag("top", Some("N"), "option-top", &[Name::Classify]),
     flag("detail", Some("D"), "option-detail", ANSWERING),
     flag("max-tiles", Some("N"), "option-max-tiles", ANSWERING),
     flag("max-tokens", Some("N"), "option-max-tokens", ANSWERING),
@@ -167,6 +187,8 @@ pub(crate) struct Args {
     pub(crate) threads: Option<usize>,
     pub(crate) lang: Option<Lang>,
     pub(crate) lines: bool,
+    /// How many classes are told.
+    pub(crate) top: usize,
     /// Most questions of a row, and where the answers go.
     pub(crate) limit: Option<usize>,
     pub(crate) answers: Option<PathBuf>,
@@ -194,6 +216,7 @@ impl Args {
             threads: None,
             lang: None,
             lines: false,
+            top: 5,
             limit: None,
             answers: None,
             scores: false,
@@ -320,6 +343,7 @@ impl Args {
                 self.request.shape.detail = found.ok_or_else(|| wrong(flag, &text, "low, auto, high"))?;
             }
             "max-tiles" => self.request.shape.max_tiles = Some(number(flag, &text, 1..=1_000_000)? as usize),
+            "top" => self.top = number(flag, &text, 1..=1_000_000)? as usize,
             "max-tokens" => self.request.max_tokens = Some(number(flag, &text, 1..=1_000_000)? as usize),
             "temperature" => self.request.temperature = fraction(flag, &text, 100.0)?,
             "limit" => self.limit = Some(number(flag, &text, 1..=u32::MAX.into())? as usize),
@@ -394,11 +418,14 @@ impl Args {
         let most = match name {
             Name::Ask if count == 0 => return missing("IMAGE"),
             Name::Ask if count == 1 => return missing("QUESTION"),
-            Name::Caption | Name::Ocr if count == 0 => return missing("IMAGE"),
+            Name::Classify | Name::Embed if self.model.is_none() => return missing("--model DIR"),
+            Name::Caption | Name::Ocr | Name::Classify | Name::Embed if count == 0 => {
+                return missing("IMAGE");
+            }
             Name::Eval if count == 0 => return missing("SET"),
             Name::Completions if count == 0 => return missing("SHELL"),
             Name::Quantize if self.output.is_none() => return missing("-o DIR"),
-            Name::Ask | Name::Caption | Name::Ocr => usize::MAX,
+            Name::Ask | Name::Caption | Name::Ocr | Name::Classify | Name::Embed => usize::MAX,
             Name::Eval | Name::SelfTest | Name::Completions => 1,
             // The model is taken out of the operands.
             Name::Inspect | Name::Quantize if self.model.is_some() => 0,
@@ -412,7 +439,7 @@ impl Args {
             ));
         }
         let from_stdin = match name {
-            Name::Ask | Name::Caption | Name::Ocr => {
+            Name::Ask | Name::Caption | Name::Ocr | Name::Classify | Name::Embed => {
                 self.operands.iter().filter(|operand| *operand == "-").count()
             }
             _ => 0,
@@ -515,6 +542,11 @@ mod tests {
             ("ask", "argument-missing"),
             ("ask a.png", "argument-missing"),
             ("ocr", "argument-missing"),
+            ("classify a.png", "argument-missing"),
+            ("embed --model m", "argument-missing"),
+            ("classify --model m a.png --top 0", "value-wrong"),
+            ("embed --model m a.png --top 3", "option-elsewhere"),
+            ("embed --model m - -", "input-twice"),
             ("info a", "argument-extra"),
             ("eval a b", "argument-extra"),
             ("ask - -", "input-twice"),

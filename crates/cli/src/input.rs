@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tiny_vlm::{Error, Image, ImageError, ImageHeader, ImageLimits, ImageOptions, Model};
+use tiny_vlm::{Error, Image, ImageError, ImageHeader, ImageLimits, ImageOptions};
 
 use crate::failure::Failure;
 
@@ -36,14 +36,16 @@ pub(crate) fn image(operand: &OsStr, limits: ImageLimits) -> Result<Encoded, Fai
 impl Encoded {
     /// The pixels as most models want them.
     pub(crate) fn decode_plainly(self) -> Result<Image, Failure> {
-        let image = Image::decode_with(&self.bytes, &ImageOptions::with_limits(self.limits));
-        image.map_err(|error| Failure::from(Error::from(error)).on(&self.name))
+        Ok(self.decode(ImageOptions::with_limits)?.0)
     }
 
-    /// The pixels as `model` wants them, and how long decoding took. The file's bytes are gone then.
-    pub(crate) fn decode(self, model: &Model) -> Result<(Image, Duration), Failure> {
+    /// The pixels as a model's `options` want them, and how long decoding took. The file's bytes are gone then.
+    pub(crate) fn decode(
+        self,
+        options: impl FnOnce(ImageLimits) -> ImageOptions,
+    ) -> Result<(Image, Duration), Failure> {
         let started = Instant::now();
-        let image = Image::decode_with(&self.bytes, &model.image_options(self.limits));
+        let image = Image::decode_with(&self.bytes, &options(self.limits));
         let image = image.map_err(|error| Failure::from(Error::from(error)).on(&self.name))?;
         Ok((image, started.elapsed()))
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tiny_vlm::{Answer, Line, Note, Reading, Thing};
+use tiny_vlm::{Answer, Classification, Embedding, Line, Note, Reading, Thing};
 
 use crate::{failure::Failure, words::Words};
 
@@ -74,6 +74,31 @@ struct ReadingObject<'a> {
 }
 
 #[derive(Serialize)]
+struct ClassificationObject<'a> {
+    version: u32,
+    images: &'a [&'a str],
+    /// The likeliest first.
+    classes: Vec<ClassObject<'a>>,
+    classify_ms: f64,
+}
+
+#[derive(Serialize)]
+struct ClassObject<'a> {
+    number: usize,
+    label: &'a str,
+    probability: f32,
+    score: f32,
+}
+
+#[derive(Serialize)]
+struct EmbeddingObject<'a> {
+    version: u32,
+    images: &'a [&'a str],
+    values: &'a [f32],
+    embed_ms: f64,
+}
+
+#[derive(Serialize)]
 struct FailureObject {
     version: u32,
     error: ErrorObject,
@@ -123,6 +148,22 @@ pub(crate) fn reading(names: &[&str], reading: &Reading) -> String {
         lines: reading.lines.iter().map(line).collect(),
         read_ms: ms(reading.elapsed),
     })
+}
+
+pub(crate) fn classification(names: &[&str], made: &Classification, top: usize) -> String {
+    let classes = made.top(top).into_iter().map(|class| ClassObject {
+        number: class.number,
+        label: class.label,
+        probability: class.probability,
+        score: class.score,
+    });
+    let (classes, classify_ms) = (classes.collect(), ms(made.elapsed));
+    text(&ClassificationObject { version: VERSION, images: names, classes, classify_ms })
+}
+
+pub(crate) fn embedding(names: &[&str], made: &Embedding) -> String {
+    let embed_ms = ms(made.elapsed);
+    text(&EmbeddingObject { version: VERSION, images: names, values: &made.values, embed_ms })
 }
 
 pub(crate) fn failure(failure: &Failure, words: Words) -> String {

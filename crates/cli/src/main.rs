@@ -58,6 +58,8 @@ fn run(args: &Args, words: Words, output: &mut Output) -> Result<ExitCode, Failu
                 Name::Ask => commands::ask(args, words, output),
                 Name::Caption => commands::caption(args, words, output),
                 Name::Ocr => commands::ocr(args, words, output),
+                Name::Classify => commands::classify(args, words, output),
+                Name::Embed => commands::embed(args, words, output),
                 Name::Info => commands::info(args, words, output),
                 Name::Inspect => commands::inspect(args, words, output),
                 Name::Quantize => commands::quantize(args, words, output),

@@ -1,13 +1,13 @@
 //! The model that a command works with.
 
-use tiny_vlm::{LoadOptions, Model, Source};
+use tiny_vlm::{ImageModel, LoadOptions, Model, Source};
 
 use crate::{args::Args, failure::Failure};
 
 /// Loads the model of `--model`, or the embedded one.
 pub(crate) fn load(args: &Args, options: &LoadOptions) -> Result<Model, Failure> {
     match &args.model {
-        Some(folder) => Model::open_with(folder, options).map_err(Failure::from),
+        Some(model) => Model::open_with(model, options).map_err(Failure::from),
         None => embedded(options),
     }
 }
@@ -28,6 +28,13 @@ fn embedded_source() -> Result<Source, Failure> {
 #[cfg(not(feature = "embedded-model"))]
 fn embedded_source() -> Result<Source, Failure> {
     Err(Failure::usage("no-embedded-model", &[]))
+}
+
+/// Loads the image model of `--model`; there is none embedded.
+pub(crate) fn load_images(args: &Args, options: &LoadOptions) -> Result<ImageModel, Failure> {
+    let command = [("command", "--model"), ("name", "DIR")];
+    let model = args.model.as_ref().ok_or_else(|| Failure::usage("argument-missing", &command))?;
+    ImageModel::open_with(model, options).map_err(Failure::from)
 }
 
 #[cfg(feature = "embedded-model")]

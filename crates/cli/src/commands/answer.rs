@@ -75,7 +75,7 @@ impl Task<'_> {
         let names: Vec<String> = group.iter().map(|image| image.name.clone()).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         for encoded in group {
-            let (image, time) = encoded.decode(&self.model)?;
+            let (image, time) = encoded.decode(|limits| self.model.image_options(limits))?;
             decode_time += time;
             images.push(image);
         }

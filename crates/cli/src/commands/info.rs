@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tiny_vlm::{ModelInfo, System};
+use tiny_vlm::{ImageModel, ImageModelInfo, LoadOptions, Model, ModelInfo, System};
 
 use crate::{
     args::Args,
@@ -23,6 +23,7 @@ struct Info<'a> {
     threads: usize,
     kernels: Vec<KernelInfo<'a>>,
     model: Option<ModelObject<'a>>,
+    image_model: Option<ImageModelObject<'a>>,
 }
 
 #[derive(Serialize)]
@@ -46,18 +47,33 @@ struct ModelObject<'a> {
     kernels: Vec<(&'a str, &'a str)>,
 }
 
+#[derive(Serialize)]
+struct ImageModelObject<'a> {
+    family: &'static str,
+    precision: &'a str,
+    parameters: usize,
+    weight_bytes: usize,
+    features: usize,
+    classes: usize,
+    side: usize,
+    load_ms: f64,
+    kernels: Vec<(&'a str, &'a str)>,
+}
+
 /// `info [--model DIR]`.
 pub(crate) fn info(args: &Args, words: Words, output: &mut Output) -> Result<ExitCode, Failure> {
     let system = System::detect();
     let options = args.load_options();
     let threads = options.resolved_threads();
-    let model = match model::load(args, &options) {
-        Ok(model) => Some(model),
-        // A build without a model is worth telling about like any other.
-        Err(failure) if failure.blame == Blame::Usage => None,
-        Err(failure) => return Err(failure),
+    let loaded = load(args, &options)?;
+    let about = match &loaded {
+        Loaded::Model(model) => Some((model.info(), model.load_time())),
+        _ => None,
     };
-    let about = model.as_ref().map(|model| (model.info(), model.load_time()));
+    let about_images = match &loaded {
+        Loaded::Images(model) => Some((model.info(), model.load_time())),
+        _ => None,
+    };
     if args.json {
         let kernels = system.kernels.iter();
         let kernels =
@@ -80,11 +96,18 @@ pub(crate) fn info(args: &Args, words: Words, output: &mut Output) -> Result<Exi
                 max_images: info.max_images,
                 reads: info.reads,
                 load_ms: json::ms(load),
-                kernels: info
-                    .kernels
-                    .iter()
-                    .map(|(operator, kernel)| (operator.as_str(), kernel.as_str()))
-                    .collect(),
+                kernels: pairs(&info.kernels),
+            }),
+            image_model: about_images.map(|(info, load)| ImageModelObject {
+                family: info.family,
+                precision: &info.precision,
+                parameters: info.parameters,
+                weight_bytes: info.weight_bytes,
+                features: info.features,
+                classes: info.labels.len(),
+                side: info.side,
+                load_ms: json::ms(load),
+                kernels: pairs(&info.kernels),
             }),
         };
         output.line(&json::text(&object))?;
@@ -97,27 +120,71 @@ pub(crate) fn info(args: &Args, words: Words, output: &mut Output) -> Result<Exi
         format!("{}:", words.get("info-kernels")),
     ];
     lines.extend(system.kernels.iter().map(|k| format!("  {} {}: {}", k.precision, k.operators, k.name)));
-    match about {
-        Some((about, load)) => lines.extend(model_lines(about, json::ms(load), words)),
-        None => lines.push(format!("{}: {}", words.get("info-model"), words.get("info-no-model"))),
+    match (about, about_images) {
+        (Some((about, load)), _) => lines.extend(model_lines(about, json::ms(load), words)),
+        (None, Some((about, load))) => lines.extend(image_model_lines(about, json::ms(load), words)),
+        (None, None) => lines.push(format!("{}: {}", words.get("info-model"), words.get("info-no-model"))),
     }
     output.line(&lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The model at hand, of whichever kind.
+enum Loaded {
+    Model(Model),
+    Images(ImageModel),
+    Nothing,
+}
+
+fn load(args: &Args, options: &LoadOptions) -> Result<Loaded, Failure> {
+    let failure = match model::load(args, options) {
+        Ok(model) => return Ok(Loaded::Model(model)),
+        Err(failure) => failure,
+    };
+    if failure.blame == Blame::Usage {
+        // A build without a model is worth telling about like any other.
+        return Ok(Loaded::Nothing);
+    }
+    if !["model-unknown", "model-config"].contains(&failure.code) {
+        return Err(failure);
+    }
+    match model::load_images(args, options) {
+        Ok(model) => Ok(Loaded::Images(model)),
+        // What neither kind knows is told of with the models that answer.
+        Err(other) if other.code == "model-unknown" => Err(failure),
+        Err(other) => Err(other),
+    }
+}
+
+fn pairs(kernels: &[(String, String)]) -> Vec<(&str, &str)> {
+    kernels.iter().map(|(operator, kernel)| (operator.as_str(), kernel.as_str())).collect()
 }
 
 fn model_lines(info: &ModelInfo, load_ms: f64, words: Words) -> Vec<String> {
     let mut lines = vec![
         format!("{}: {}", words.get("info-model"), info.family),
         format!("  {}: {}", words.get("info-precision"), info.precision),
-        format!(
-            "  {}: {} ({:.1} MB)",
-            words.get("info-weights"),
-            info.parameters,
-            info.weight_bytes as f64 / 1e6
-        ),
+        weights_line(info.parameters, info.weight_bytes, words),
         format!("  {}: {}", words.get("info-context"), info.context),
         format!("  {}: {load_ms:.1} ms", words.get("stat-load")),
     ];
     lines.extend(info.kernels.iter().map(|(operator, kernel)| format!("  {operator}: {kernel}")));
     lines
+}
+
+fn image_model_lines(info: &ImageModelInfo, load_ms: f64, words: Words) -> Vec<String> {
+    let mut lines = vec![
+        format!("{}: {} ({side} × {side})", words.get("info-model"), info.family, side = info.side),
+        format!("  {}: {}", words.get("info-precision"), info.precision),
+        weights_line(info.parameters, info.weight_bytes, words),
+        format!("  {}: {}", words.get("info-features"), info.features),
+        format!("  {}: {}", words.get("info-classes"), info.labels.len()),
+        format!("  {}: {load_ms:.1} ms", words.get("stat-load")),
+    ];
+    lines.extend(info.kernels.iter().map(|(operator, kernel)| format!("  {operator}: {kernel}")));
+    lines
+}
+
+fn weights_line(parameters: usize, bytes: usize, words: Words) -> String {
+    format!("  {}: {parameters} ({:.1} MB)", words.get("info-weights"), bytes as f64 / 1e6)
 }

@@ -1,6 +1,7 @@
 //! One module a command.
 
 mod answer;
+mod classify;
 mod completions;
 mod eval;
 mod info;
@@ -10,6 +11,7 @@ mod quantize;
 mod self_test;
 
 pub(crate) use answer::{ask, caption};
+pub(crate) use classify::{classify, embed};
 pub(crate) use completions::completions;
 pub(crate) use eval::eval;
 pub(crate) use info::info;

@@ -280,6 +280,17 @@ pub(super) const ERRORS: &[Entry] = &[
             "此模型不读取文字",
         ],
     ),
+    (
+        "model-no-classes",
+        [
+            "this model knows no classes",
+            "este modelo no conoce clases",
+            "ce modèle ne connaît pas de classes",
+            "dieses Modell kennt keine Klassen",
+            "このモデルはクラスを知りません",
+            "此模型不识别类别",
+        ],
+    ),
     ("cancelled", ["cancelled", "cancelado", "annulé", "abgebrochen", "中止しました", "已取消"]),
     (
         "deadline",

@@ -56,6 +56,28 @@ pub(super) const HELP: &[Entry] = &[
         ],
     ),
     (
+        "classify",
+        [
+            "say which class an image is of",
+            "dice de qué clase es una imagen",
+            "dit de quelle classe est une image",
+            "sagt, zu welcher Klasse ein Bild gehört",
+            "画像がどのクラスかを述べる",
+            "说出图像属于哪一类",
+        ],
+    ),
+    (
+        "embed",
+        [
+            "write the vector of features of an image",
+            "escribe el vector de características de una imagen",
+            "écrit le vecteur de caractéristiques d'une image",
+            "schreibt den Merkmalsvektor eines Bildes",
+            "画像の特徴ベクトルを書き出す",
+            "输出图像的特征向量",
+        ],
+    ),
+    (
         "info",
         [
             "version, instruction sets, threads and the model at hand",
@@ -394,6 +416,17 @@ pub(super) const HELP: &[Entry] = &[
             "je Textzeile eine Zeile, mit Ecken und Sicherheit",
             "文字の行ごとに 1 行、四隅と確信度を付ける",
             "每行文字一行，附四角坐标与置信度",
+        ],
+    ),
+    (
+        "option-top",
+        [
+            "how many classes to tell, the likeliest first (5)",
+            "cuántas clases decir, la más probable primero (5)",
+            "nombre de classes à dire, la plus probable d'abord (5)",
+            "wie viele Klassen genannt werden, die wahrscheinlichste zuerst (5)",
+            "述べるクラスの数。確からしい順 (5)",
+            "列出的类别数，最可能的在前（5）",
         ],
     ),
     (

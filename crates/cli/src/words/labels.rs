@@ -133,6 +133,8 @@ pub(super) const LABELS: &[Entry] = &[
     ),
     ("info-precision", ["precision", "precisión", "précision", "Genauigkeit", "精度", "精度"]),
     ("info-weights", ["weights", "pesos", "poids", "Gewichte", "重み", "权重"]),
+    ("info-features", ["features", "características", "caractéristiques", "Merkmale", "特徴", "特征"]),
+    ("info-classes", ["classes", "clases", "classes", "Klassen", "クラス", "类别"]),
     ("info-context", ["context", "contexto", "contexte", "Kontext", "文脈長", "上下文"]),
     ("quantize-matrices", ["matrices", "matrices", "matrices", "Matrizen", "行列", "矩阵"]),
     (

@@ -106,7 +106,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 fn one(model: &Model, folder: &Path, label: &Label, args: &Args) -> Result<Outcome, Failure> {
     let encoded = input::image(OsStr::new(&folder.join(&label.image)), args.limits)?;
     let name = encoded.name.clone();
-    let (image, _) = encoded.decode(model)?;
+    let (image, _) = encoded.decode(|limits| model.image_options(limits))?;
     let request = RequestOptions::default().cancel(args.request.cancel.clone());
     let answer =
         model.ask_with(&image, &label.question, &request).map_err(|error| Failure::from(error).on(&name))?;
