@@ -23,11 +23,12 @@ pub(crate) enum Name {
     Quantize,
     Eval,
     SelfTest,
+    Pull,
     Completions,
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Ask,
         Self::Caption,
         Self::Ocr,
@@ -38,6 +39,7 @@ impl Name {
         Self::Quantize,
         Self::Eval,
         Self::SelfTest,
+        Self::Pull,
         Self::Completions,
     ];
 
@@ -53,6 +55,7 @@ impl Name {
             Self::Quantize => "quantize",
             Self::Eval => "eval",
             Self::SelfTest => "self-test",
+            Self::Pull => "pull",
             Self::Completions => "completions",
         }
     }
@@ -67,6 +70,7 @@ impl Name {
             Self::Eval => "SET",
             Self::Inspect | Self::SelfTest => "[MODEL]",
             Self::Quantize => "[MODEL] -o DIR",
+            Self::Pull => "OWNER/NAME",
             Self::Completions => "SHELL",
         }
     }
@@ -111,6 +115,7 @@ const REPORTING: &[Name] = &[
     Name::Quantize,
     Name::Eval,
     Name::SelfTest,
+    Name::Pull,
 ];
 const QUANTIZING: &[Name] = &[Name::Quantize];
 
@@ -157,6 +162,7 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag("limit", Some("N"), "option-limit", &[Name::Eval]),
     flag("answers", Some("FILE"), "option-answers", &[Name::Eval]),
     flag("scores", None, "option-scores", &[Name::SelfTest]),
+    flag("revision", Some("R"), "option-revision", &[Name::Pull]),
     flag("help", None, "option-help", &Name::ALL),
     flag("max-image-bytes", Some("N"), "limit-image-bytes", LOOKING),
     flag("max-pixels", Some("N"), "limit-pixels", LOOKING),
@@ -199,6 +205,8 @@ pub(crate) struct Args {
     pub(crate) budget: Option<Budget>,
     pub(crate) sparse: bool,
     pub(crate) samples: Vec<OsString>,
+    /// Which of a hub model's states is fetched.
+    pub(crate) revision: Option<String>,
     pub(crate) json: bool,
     pub(crate) stats: bool,
     pub(crate) request: RequestOptions,
@@ -225,6 +233,7 @@ impl Args {
             budget: None,
             sparse: false,
             samples: Vec::new(),
+            revision: None,
             json: false,
             stats: false,
             request: RequestOptions::default(),
@@ -343,6 +352,7 @@ impl Args {
                 self.request.shape.detail = found.ok_or_else(|| wrong(flag, &text, "low, auto, high"))?;
             }
             "max-tiles" => self.request.shape.max_tiles = Some(number(flag, &text, 1..=1_000_000)? as usize),
+            "revision" => self.revision = Some(text),
             "top" => self.top = number(flag, &text, 1..=1_000_000)? as usize,
             "max-tokens" => self.request.max_tokens = Some(number(flag, &text, 1..=1_000_000)? as usize),
             "temperature" => self.request.temperature = fraction(flag, &text, 100.0)?,
@@ -423,10 +433,11 @@ impl Args {
                 return missing("IMAGE");
             }
             Name::Eval if count == 0 => return missing("SET"),
+            Name::Pull if count == 0 => return missing("OWNER/NAME"),
             Name::Completions if count == 0 => return missing("SHELL"),
             Name::Quantize if self.output.is_none() => return missing("-o DIR"),
             Name::Ask | Name::Caption | Name::Ocr | Name::Classify | Name::Embed => usize::MAX,
-            Name::Eval | Name::SelfTest | Name::Completions => 1,
+            Name::Eval | Name::SelfTest | Name::Pull | Name::Completions => 1,
             // The model is taken out of the operands.
             Name::Inspect | Name::Quantize if self.model.is_some() => 0,
             Name::Inspect | Name::Quantize => 1,

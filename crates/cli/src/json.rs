@@ -98,6 +98,33 @@ struct EmbeddingObject<'a> {
     embed_ms: f64,
 }
 
+/// What was pulled.
+#[cfg(feature = "hub")]
+#[derive(Serialize)]
+pub(crate) struct Pulled<'a> {
+    pub(crate) repo: String,
+    pub(crate) revision: &'a str,
+    pub(crate) commit: &'a str,
+    pub(crate) folder: &'a str,
+}
+
+#[cfg(feature = "hub")]
+#[derive(Serialize)]
+struct PulledObject<'a> {
+    version: u32,
+    #[serde(flatten)]
+    pulled: Pulled<'a>,
+    files: Vec<FileObject<'a>>,
+}
+
+#[cfg(feature = "hub")]
+#[derive(Serialize)]
+struct FileObject<'a> {
+    name: &'a str,
+    bytes: u64,
+    fetched: bool,
+}
+
 #[derive(Serialize)]
 struct FailureObject {
     version: u32,
@@ -164,6 +191,13 @@ pub(crate) fn classification(names: &[&str], made: &Classification, top: usize) 
 pub(crate) fn embedding(names: &[&str], made: &Embedding) -> String {
     let embed_ms = ms(made.elapsed);
     text(&EmbeddingObject { version: VERSION, images: names, values: &made.values, embed_ms })
+}
+
+#[cfg(feature = "hub")]
+pub(crate) fn pulled(pulled: Pulled<'_>, files: &[crate::hub::Fetched]) -> String {
+    let files = files.iter();
+    let files = files.map(|file| FileObject { name: &file.name, bytes: file.bytes, fetched: file.is_new });
+    text(&PulledObject { version: VERSION, pulled, files: files.collect() })
 }
 
 pub(crate) fn failure(failure: &Failure, words: Words) -> String {

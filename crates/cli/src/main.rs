@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod failure;
 mod help;
+mod hub;
 mod input;
 mod interrupt;
 mod json;
@@ -65,6 +66,7 @@ fn run(args: &Args, words: Words, output: &mut Output) -> Result<ExitCode, Failu
                 Name::Quantize => commands::quantize(args, words, output),
                 Name::Eval => commands::eval(args, words, output),
                 Name::SelfTest => commands::self_test(args, words, output),
+                Name::Pull => commands::pull(args, words, output),
                 Name::Completions => commands::completions(args, output),
             }
         }

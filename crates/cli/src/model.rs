@@ -1,13 +1,19 @@
 //! The model that a command works with.
 
+use std::path::{Path, PathBuf};
+
 use tiny_vlm::{ImageModel, LoadOptions, Model, Source};
 
-use crate::{args::Args, failure::Failure};
+use crate::{
+    args::Args,
+    failure::Failure,
+    hub::{Cache, Repo},
+};
 
 /// Loads the model of `--model`, or the embedded one.
 pub(crate) fn load(args: &Args, options: &LoadOptions) -> Result<Model, Failure> {
     match &args.model {
-        Some(model) => Model::open_with(model, options).map_err(Failure::from),
+        Some(model) => Model::open_with(folder(model)?, options).map_err(Failure::from),
         None => embedded(options),
     }
 }
@@ -15,7 +21,7 @@ pub(crate) fn load(args: &Args, options: &LoadOptions) -> Result<Model, Failure>
 /// The files of the model of `--model`, or of the embedded one.
 pub(crate) fn source(args: &Args) -> Result<Source, Failure> {
     match &args.model {
-        Some(folder) => Ok(Source::folder(folder)),
+        Some(model) => Ok(Source::folder(folder(model)?)),
         None => embedded_source(),
     }
 }
@@ -34,7 +40,22 @@ fn embedded_source() -> Result<Source, Failure> {
 pub(crate) fn load_images(args: &Args, options: &LoadOptions) -> Result<ImageModel, Failure> {
     let command = [("command", "--model"), ("name", "DIR")];
     let model = args.model.as_ref().ok_or_else(|| Failure::usage("argument-missing", &command))?;
-    ImageModel::open_with(model, options).map_err(Failure::from)
+    ImageModel::open_with(folder(model)?, options).map_err(Failure::from)
+}
+
+/// The folder of a model: the one of this name, or that of a model of the hub which was pulled before. Nothing is
+/// fetched here.
+pub(crate) fn folder(model: &Path) -> Result<PathBuf, Failure> {
+    let name = model.to_str().filter(|_| !model.exists());
+    let Some((repo, revision)) = name.and_then(Repo::parse_with_revision) else {
+        return Ok(model.to_owned());
+    };
+    let found = Cache::find().and_then(|cache| cache.snapshot(&repo, revision));
+    found.ok_or_else(|| {
+        let repo = repo.to_string();
+        let pull = if revision == "main" { repo.clone() } else { format!("{repo} --revision {revision}") };
+        Failure::input("model-not-pulled", &[("name", &repo), ("pull", &pull)])
+    })
 }
 
 #[cfg(feature = "embedded-model")]

@@ -5,6 +5,7 @@
 
 mod errors;
 mod help;
+mod hub;
 mod labels;
 
 use tiny_vlm::Lang;
@@ -13,7 +14,7 @@ use tiny_vlm::Lang;
 type Entry = (&'static str, [&'static str; 6]);
 
 fn tables() -> impl Iterator<Item = &'static Entry> {
-    errors::ERRORS.iter().chain(help::HELP).chain(labels::LABELS)
+    errors::ERRORS.iter().chain(hub::HUB).chain(help::HELP).chain(labels::LABELS)
 }
 
 /// The words of one language.

@@ -7,6 +7,7 @@ mod eval;
 mod info;
 mod inspect;
 mod ocr;
+mod pull;
 mod quantize;
 mod self_test;
 
@@ -17,5 +18,6 @@ pub(crate) use eval::eval;
 pub(crate) use info::info;
 pub(crate) use inspect::inspect;
 pub(crate) use ocr::ocr;
+pub(crate) use pull::pull;
 pub(crate) use quantize::quantize;
 pub(crate) use self_test::self_test;

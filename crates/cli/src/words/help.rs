@@ -133,6 +133,17 @@ pub(super) const HELP: &[Entry] = &[
         ],
     ),
     (
+        "pull",
+        [
+            "fetch a model from the hub, for --model OWNER/NAME; the one command that opens the network",
+            "descarga un modelo del hub, para --model OWNER/NAME; la única orden que usa la red",
+            "télécharge un modèle du hub, pour --model OWNER/NAME ; seule commande qui ouvre le réseau",
+            "holt ein Modell vom Hub, für --model OWNER/NAME; der einzige Befehl, der ins Netz geht",
+            "--model OWNER/NAME のモデルをハブから取得する。ネットワークを使う唯一のコマンド",
+            "从 hub 下载模型，供 --model OWNER/NAME 使用；唯一使用网络的命令",
+        ],
+    ),
+    (
         "completions",
         [
             "write completions for bash, zsh, fish or powershell",
@@ -146,12 +157,12 @@ pub(super) const HELP: &[Entry] = &[
     (
         "option-model",
         [
-            "folder of the model; without it the embedded one",
-            "carpeta del modelo; sin ella, el incorporado",
-            "dossier du modèle ; sans lui, le modèle intégré",
-            "Ordner des Modells; sonst das eingebaute",
-            "モデルのフォルダー。なければ内蔵のもの",
-            "模型文件夹；缺省为内置模型",
+            "folder of the model, or OWNER/NAME of one that was pulled; without it the embedded one",
+            "carpeta del modelo, u OWNER/NAME de uno ya descargado; sin ella, el incorporado",
+            "dossier du modèle, ou OWNER/NAME d'un modèle déjà téléchargé ; sans lui, le modèle intégré",
+            "Ordner des Modells oder OWNER/NAME eines geholten; sonst das eingebaute",
+            "モデルのフォルダー、または取得済みの OWNER/NAME。なければ内蔵のもの",
+            "模型文件夹，或已下载模型的 OWNER/NAME；缺省为内置模型",
         ],
     ),
     (
@@ -460,6 +471,17 @@ pub(super) const HELP: &[Entry] = &[
             "schreibt die Werte selbst, statt sie zu vergleichen",
             "比べずに値そのものを書き出す",
             "直接输出分数而不比较",
+        ],
+    ),
+    (
+        "option-revision",
+        [
+            "branch, tag or commit to fetch (main)",
+            "rama, etiqueta o commit que descargar (main)",
+            "branche, étiquette ou commit à télécharger (main)",
+            "Zweig, Marke oder Commit, der geholt wird (main)",
+            "取得するブランチ、タグ、コミット (main)",
+            "要下载的分支、标签或提交（main）",
         ],
     ),
     ("option-help", ["this text", "este texto", "ce texte", "dieser Text", "この説明", "本说明"]),
