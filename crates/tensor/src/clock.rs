@@ -10,9 +10,22 @@ pub trait Clock: Send + Sync {
 
 /// The system's monotonic clock, counted from the first time the process asks; all values of this type agree.
 ///
-/// Bare WebAssembly has no clock: there time stands still, and the host lends a clock of its own.
+/// Bare WebAssembly has no clock: there time stands still until the host has lent one of its own.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
+
+/// The clock that the host has lent.
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+static LENT: std::sync::OnceLock<fn() -> Duration> = std::sync::OnceLock::new();
+
+#[cfg(all(target_family = "wasm", target_os = "unknown"))]
+impl SystemClock {
+    /// Lends the host's clock, which never runs backwards and which all threads agree on. The first one stays.
+    pub fn lend(now: fn() -> Duration) {
+        // A second one is refused, as said.
+        let _ = LENT.set(now);
+    }
+}
 
 impl Clock for SystemClock {
     #[cfg(not(all(target_family = "wasm", target_os = "unknown")))]
@@ -23,7 +36,7 @@ impl Clock for SystemClock {
 
     #[cfg(all(target_family = "wasm", target_os = "unknown"))]
     fn now(&self) -> Duration {
-        Duration::ZERO
+        LENT.get().map_or(Duration::ZERO, |now| now())
     }
 }
 

@@ -53,6 +53,8 @@ pub use executor::Pool;
 #[cfg(feature = "rayon")]
 pub use executor::Rayon;
 pub use executor::{Executor, Inline, default_threads};
+#[cfg(all(feature = "threads", target_family = "wasm", target_os = "unknown"))]
+pub use executor::{Job, lend_threads};
 pub use progress::{Progress, Silent};
 pub use stop::{Stop, Stopped};
 pub use tensor::Tensor;

@@ -10,6 +10,7 @@ use crate::Clock;
 #[derive(Clone, Debug, Default)]
 pub struct Stop {
     cancelled: Arc<AtomicBool>,
+    watched: Option<&'static AtomicBool>,
     deadline: Option<Duration>,
 }
 
@@ -30,12 +31,17 @@ impl Stop {
         Self::default()
     }
 
+    /// A handle that also stops while `flag` is raised: for a host that shares memory and calls nothing.
+    pub fn watching(flag: &'static AtomicBool) -> Self {
+        Stop { watched: Some(flag), ..Self::default() }
+    }
+
     /// A handle that the same [`cancel`](Self::cancel) stops, and that also stops when the context's clock reaches
     /// `deadline`. An earlier deadline of this handle stays.
     #[must_use]
     pub fn with_deadline(&self, deadline: Duration) -> Self {
         let deadline = self.deadline.map_or(deadline, |earlier| earlier.min(deadline));
-        Stop { cancelled: Arc::clone(&self.cancelled), deadline: Some(deadline) }
+        Stop { deadline: Some(deadline), ..self.clone() }
     }
 
     /// As [`with_deadline`](Self::with_deadline), `time` from now.
@@ -49,9 +55,10 @@ impl Stop {
         self.cancelled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether [`cancel`](Self::cancel) was called.
+    /// Whether [`cancel`](Self::cancel) was called, or the flag that is watched is raised.
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+            || self.watched.is_some_and(|flag| flag.load(Ordering::Relaxed))
     }
 
     /// When to stop, in the time of the context's clock.
@@ -59,7 +66,7 @@ impl Stop {
         self.deadline
     }
 
-    /// Whether to go on. Costs a load, and a look at the clock if there is a deadline.
+    /// Whether to go on. Costs a load or two, and a look at the clock if there is a deadline.
     pub fn check(&self, clock: &dyn Clock) -> Result<(), Stopped> {
         if self.is_cancelled() {
             return Err(Stopped::Cancelled);
@@ -91,6 +98,17 @@ mod tests {
         stop.cancel();
         assert_eq!(clone.check(&At(4)), Err(Stopped::Cancelled));
         assert_eq!(clone.check(&At(6)), Err(Stopped::Cancelled));
+    }
+
+    #[test]
+    fn a_watched_flag_stops_for_as_long_as_it_is_raised() {
+        static FLAG: AtomicBool = AtomicBool::new(false);
+        let stop = Stop::watching(&FLAG).with_deadline(Duration::from_secs(5));
+        assert_eq!(stop.check(&At(4)), Ok(()));
+        FLAG.store(true, Ordering::Relaxed);
+        assert_eq!(stop.check(&At(4)), Err(Stopped::Cancelled));
+        FLAG.store(false, Ordering::Relaxed);
+        assert_eq!(stop.check(&At(4)), Ok(()));
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod pool;
 mod quota;
 #[cfg(feature = "rayon")]
 mod rayon;
+#[cfg(feature = "threads")]
+mod thread;
 
 #[cfg(feature = "rayon")]
 pub use self::rayon::Rayon;
@@ -15,6 +17,8 @@ pub use inline::Inline;
 pub use pool::Pool;
 #[cfg(feature = "threads")]
 pub use quota::default_threads;
+#[cfg(all(feature = "threads", target_family = "wasm", target_os = "unknown"))]
+pub use thread::{Job, lend_threads};
 
 /// How many threads to use unless the user says otherwise: one, as this build has no threads.
 #[cfg(not(feature = "threads"))]

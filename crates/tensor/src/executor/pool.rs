@@ -12,11 +12,12 @@ use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::quota::{cpu_quota, default_threads};
+use super::thread::{self, Thread};
 use super::{Executor, Inline};
+use crate::{Clock, SystemClock};
 
 /// How long a worker watches before it sleeps: longer than the pauses within a decoding step.
 const SPIN: Duration = Duration::from_micros(50);
@@ -42,14 +43,16 @@ const REGION: usize = 1 << 19;
 /// thread or one of the tasks, runs its own on the spot: nobody ever waits for a pool.
 pub struct Pool {
     shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
+    workers: Vec<Thread>,
 }
 
 impl Pool {
     /// A pool of `threads` threads, the calling one among them, which watch for work for a while where each of them can
-    /// have a processor to itself. Under a quota they do not: watching would use up time that the work needs.
+    /// have a processor to itself. Under a quota they do not: watching would use up time that the work needs. A host
+    /// that lends threads is taken to have a processor for each.
     pub fn new(threads: usize) -> Self {
-        let crowded = cpu_quota().is_some() || threads > default_threads();
+        let lent = cfg!(all(target_family = "wasm", target_os = "unknown"));
+        let crowded = !lent && (cpu_quota().is_some() || threads > default_threads());
         Self::with_spin(threads, if crowded { Duration::ZERO } else { SPIN })
     }
 
@@ -61,7 +64,7 @@ impl Pool {
             .map_while(|number| {
                 let shared = Arc::clone(&shared);
                 let name = format!("tiny-vlm-{number}");
-                std::thread::Builder::new().name(name).spawn(move || shared.serve()).ok()
+                thread::start(name, move || shared.serve())
             })
             .collect();
         Pool { shared, workers }
@@ -307,7 +310,8 @@ impl Shared {
                 }
                 std::hint::spin_loop();
             }
-            let watched = watching_since.get_or_insert_with(Instant::now).elapsed();
+            let now = SystemClock.now();
+            let watched = now.saturating_sub(*watching_since.get_or_insert(now));
             if watched >= self.spin {
                 return None;
             }
