@@ -9,13 +9,13 @@ use std::{
 };
 
 use serde::de::DeserializeOwned;
-use tiny_vlm_memory::MappedFile;
+use tiny_vlm_memory::{MappedFile, SharedBytes};
 use tiny_vlm_text::{TextError, Tokenizer};
 use tiny_vlm_weights::{Watch, Weights};
 
 use crate::{ModelError, gguf, gguf::Gguf};
 
-/// The files of one checkpoint: a folder, or bytes that the program carries.
+/// The files of one checkpoint: a folder, or bytes in memory.
 #[derive(Clone, Debug)]
 pub struct Source {
     files: Files,
@@ -36,6 +36,8 @@ enum Files {
         tokenizer: Cow<'static, [u8]>,
         weights: Cow<'static, [u8]>,
     },
+    /// Files by their names.
+    Named(BTreeMap<String, SharedBytes>),
     /// GGUF files that are open already.
     Gguf,
 }
@@ -77,7 +79,9 @@ impl Source {
         text: impl Into<Cow<'static, [u8]>>,
         vision: impl Into<Cow<'static, [u8]>>,
     ) -> Result<Self, ModelError> {
-        let open = |bytes| Weights::from_bytes(bytes).map_err(|error| ModelError::Weights(Box::new(error)));
+        let open = |bytes: Cow<'static, [u8]>| {
+            Weights::from_bytes(bytes.into()).map_err(|error| ModelError::Weights(Box::new(error)))
+        };
         let gguf = Gguf::new(open(text.into())?, open(vision.into())?)?;
         Ok(Self { gguf: OnceLock::from(Arc::new(gguf)), ..Self::of(Files::Gguf) })
     }
@@ -97,7 +101,7 @@ impl Source {
     pub(crate) fn path(&self) -> Option<&Path> {
         match &self.files {
             Files::Folder(folder) => Some(folder),
-            Files::Bytes { .. } | Files::Gguf => None,
+            Files::Bytes { .. } | Files::Named(_) | Files::Gguf => None,
         }
     }
 
@@ -123,6 +127,13 @@ impl Source {
         self
     }
 
+    /// The files of a folder by their names, where there are no folders: a browser's downloads.
+    /// Weights are used where they lie.
+    pub fn files(files: BTreeMap<String, Vec<u8>>) -> Self {
+        let shared = files.into_iter().map(|(name, bytes)| (name, bytes.into()));
+        Self::of(Files::Named(shared.collect()))
+    }
+
     /// `config.json`.
     pub fn config(&self) -> Result<Cow<'_, str>, ModelError> {
         if let Some(gguf) = self.opened()? {
@@ -131,6 +142,10 @@ impl Source {
         match &self.files {
             Files::Folder(folder) => Ok(read_text(&folder.join("config.json"), MAX_CONFIG_BYTES)?.into()),
             Files::Bytes { config, .. } => Ok(Cow::Borrowed(config)),
+            Files::Named(files) => {
+                let name = Path::new("config.json");
+                text(named(files, "config.json")?.to_vec(), name).map(Cow::Owned)
+            }
             Files::Gguf => Err(no_file("config.json")),
         }
     }
@@ -143,6 +158,7 @@ impl Source {
         match &self.files {
             Files::Folder(folder) => Ok(read(&folder.join("tokenizer.json"), MAX_TOKENIZER_BYTES)?.into()),
             Files::Bytes { tokenizer, .. } => Ok(tokenizer.clone()),
+            Files::Named(files) => Ok(named(files, "tokenizer.json")?.to_vec().into()),
             Files::Gguf => Err(no_file("tokenizer.json")),
         }
     }
@@ -183,6 +199,7 @@ impl Source {
                 other => other.map(|bytes| Some(bytes.into())),
             },
             Files::Bytes { .. } | Files::Gguf => Ok(None),
+            Files::Named(files) => Ok(files.get(name).map(|bytes| Cow::Borrowed(&bytes[..]))),
         }
     }
 
@@ -212,6 +229,11 @@ impl Source {
                 };
             }
             Files::Folder(from) => from,
+            Files::Named(files) => {
+                let beside = |name: &str| !name.ends_with(".safetensors") && !name.contains('/');
+                let mut beside = files.iter().filter(|(name, _)| beside(name));
+                return beside.try_for_each(|(name, bytes)| write(name, bytes));
+            }
             Files::Gguf => return Ok(()),
         };
         let failed = |source| ModelError::Read { path: from.clone(), source };
@@ -248,7 +270,8 @@ impl Source {
         let weights = match (self.opened()?, &self.files) {
             (Some(gguf), _) => Ok(gguf.weights()?),
             (None, Files::Folder(folder)) => Weights::open(folder),
-            (None, Files::Bytes { weights, .. }) => Weights::from_bytes(weights.clone()),
+            (None, Files::Bytes { weights, .. }) => Weights::from_bytes(weights.clone().into()),
+            (None, Files::Named(files)) => Weights::from_bytes(named(files, "model.safetensors")?.clone()),
             (None, Files::Gguf) => return Err(no_file("model.safetensors")),
         };
         let weights = weights.map_err(|error| ModelError::Weights(Box::new(error)))?;
@@ -276,8 +299,16 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, ModelError> {
     Ok(bytes)
 }
 
+fn named<'a>(files: &'a BTreeMap<String, SharedBytes>, name: &str) -> Result<&'a SharedBytes, ModelError> {
+    files.get(name).ok_or_else(|| no_file(name))
+}
+
 fn read_text(path: &Path, limit: u64) -> Result<String, ModelError> {
-    String::from_utf8(read(path, limit)?).map_err(|_| ModelError::Read {
+    text(read(path, limit)?, path)
+}
+
+fn text(bytes: Vec<u8>, path: &Path) -> Result<String, ModelError> {
+    String::from_utf8(bytes).map_err(|_| ModelError::Read {
         path: path.to_owned(),
         source: io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"),
     })
@@ -294,6 +325,25 @@ mod tests {
         assert_eq!(read.unwrap()["a"], 1);
         assert!(source.optional_json::<u32>("b.json").unwrap().is_none());
         assert_eq!(source.optional_json::<u32>("a.json").unwrap_err().code(), "model-config");
+    }
+
+    #[test]
+    fn files_in_memory_have_the_names_of_a_folder() {
+        let files = |names: &[&str]| {
+            Source::files(names.iter().map(|name| (name.to_string(), name.as_bytes().to_vec())).collect())
+        };
+        let source = files(&["config.json", "tokenizer.json", "preprocessor_config.json"]);
+        assert_eq!(source.config().unwrap(), "config.json");
+        assert_eq!(*source.tokenizer().unwrap(), *b"tokenizer.json");
+        assert_eq!(
+            source.optional("preprocessor_config.json").unwrap().as_deref(),
+            Some(&b"preprocessor_config.json"[..])
+        );
+        assert_eq!(source.optional("other.json").unwrap(), None);
+        assert!(
+            matches!(source.weights(), Err(ModelError::Read { path, .. }) if path.ends_with("model.safetensors"))
+        );
+        assert!(matches!(files(&[]).config(), Err(ModelError::Read { .. })));
     }
 
     #[test]

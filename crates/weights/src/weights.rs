@@ -102,8 +102,8 @@ impl Weights {
     /// assert_eq!(error.code(), "weights-no-header");
     /// # Ok::<(), tiny_vlm_weights::WeightsError>(())
     /// ```
-    pub fn from_bytes(bytes: Cow<'static, [u8]>) -> Result<Self, WeightsError> {
-        Self::one(Shard(bytes.into()), "memory")
+    pub fn from_bytes(bytes: SharedBytes) -> Result<Self, WeightsError> {
+        Self::one(Shard(bytes), "memory")
     }
 
     fn open_one(path: &Path) -> Result<Self, WeightsError> {
