@@ -53,6 +53,7 @@ pub use joined::Renamed;
 pub use load_error::{LoadError, Misshapen, Missing, Mistyped};
 pub use params::{Params, Scope};
 pub use tensor_ref::TensorRef;
+pub use tiny_vlm_memory::SharedBytes;
 pub use watch::{Use, Watch};
 pub use weights::{TensorInfo, Weights};
 pub use writer::Writer;

@@ -1,6 +1,5 @@
 //! The tensors of a checkpoint, from one file, several, or memory.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;

@@ -57,7 +57,7 @@ fn bytes_at_any_address() {
         let mut bytes = vec![0u8; shift];
         bytes.extend(&file);
         let bytes: &'static [u8] = Box::leak(bytes.into_boxed_slice());
-        let weights = Weights::from_bytes(bytes[shift..].into()).unwrap();
+        let weights = Weights::from_bytes((&bytes[shift..]).into()).unwrap();
         let params = Params::new(&weights, Precision::F32);
         assert_eq!(params.root().vector("a", 3)[..], [1.0, 2.0, 3.0]);
     }
