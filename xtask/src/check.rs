@@ -6,7 +6,7 @@ use crate::workspace::Workspace;
 use anyhow::{Result, ensure};
 use lexopt::{Arg, Parser, ValueExt as _};
 
-const BROWSER: &str = "wasm32-unknown-unknown";
+pub(crate) const BROWSER: &str = "wasm32-unknown-unknown";
 const WINDOWS: &str = "x86_64-pc-windows-gnu";
 
 /// What the libraries are promised to build for, beside the host.
@@ -53,5 +53,6 @@ fn run(workspace: &Workspace, target: &str) -> Result<()> {
     }
     shell::run(check()?.args(["--quiet", "--lib", "--no-default-features"]).args(libraries))?;
     let umbrella = ["--no-default-features", "--package", "tiny-vlm", "--features", "embedded-model"];
-    shell::run(check()?.args(["--quiet", "--lib"]).args(umbrella))
+    shell::run(check()?.args(["--quiet", "--lib"]).args(umbrella))?;
+    shell::run(check()?.args(["--quiet", "--lib", "--package", "tiny-vlm-wasm"]))
 }

@@ -42,10 +42,30 @@ pub(crate) fn cargo(
     target: &str,
     rustflags: &str,
 ) -> Result<Command> {
+    command(workspace, subcommand, target, rustflags, rustup_has(target)?)
+}
+
+/// As [`cargo`], with a standard library that is compiled with the same flags as the rest.
+pub(crate) fn cargo_with_std(
+    workspace: &Workspace,
+    subcommand: &str,
+    target: &str,
+    rustflags: &str,
+) -> Result<Command> {
+    command(workspace, subcommand, target, rustflags, false)
+}
+
+fn command(
+    workspace: &Workspace,
+    subcommand: &str,
+    target: &str,
+    rustflags: &str,
+    installed: bool,
+) -> Result<Command> {
     let mut command = shell::cargo();
     command.current_dir(&workspace.root).args([subcommand, "--target", target]);
     let mut rustflags = rustflags.to_owned();
-    if !rustup_has(target)? {
+    if !installed {
         let debian = Debian::unpacked()
             .with_context(|| format!("no standard library for {target}: try `rustup target add {target}`"))?;
         debian.set(&mut command, subcommand, target);

@@ -15,6 +15,7 @@ mod sanitize;
 mod shell;
 mod size;
 mod test;
+mod wasm;
 mod workspace;
 
 use anyhow::{Result, bail};
@@ -45,6 +46,9 @@ cargo xtask COMMAND
                             a target of fuzz/, or each, from the fixtures on for N seconds (default 120); needs cargo-fuzz
   sanitize [--miri]         the tests of the crates with unsafe code under AddressSanitizer; in Miri, what it can run
   package                   every crate to be published, packed and built from its package, nothing uploaded
+  wasm [--build NAME] [--test]
+                            the package for browsers and Node, in target/npm/tiny-vlm, with the sizes of its parts; only
+                            one of its modules; and its tests
   size                      the embedded model within its limits of bytes and parameters
   ci [--skip S,..]          all of the above but bench, eval, golden, parity and fuzz, as CI runs it; names of steps as listed by `ci --list`
      [--only S,..]
@@ -79,6 +83,7 @@ fn command(mut parser: Parser) -> Result<()> {
         "bench" => bench::command(&workspace, parser),
         "package" => no_more(parser).and_then(|()| package::run(&workspace)),
         "size" => no_more(parser).and_then(|()| size::run(&workspace)),
+        "wasm" => wasm::command(&workspace, parser),
         "ci" => ci::command(&workspace, parser),
         "help" => {
             print!("{HELP}");

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["tiny-vlm-models"],
     &["tiny-vlm-runtime"],
     &["tiny-vlm"],
-    &["tiny-vlm-cli"],
+    &["tiny-vlm-cli", "tiny-vlm-wasm"],
     &["tiny-vlm-benches", "xtask"],
 ];
 
