@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod ci;
 mod cross;
+mod demo;
 mod eval;
 mod fuzz;
 mod golden;
@@ -49,6 +50,8 @@ cargo xtask COMMAND
   wasm [--build NAME] [--test]
                             the package for browsers and Node, in target/npm/tiny-vlm, with the sizes of its parts; only
                             one of its modules; and its tests
+  demo [--port N] [--plain] the page of crates/wasm/www with that package on this machine; without the headers that
+                            threads need
   size                      the embedded model within its limits of bytes and parameters
   ci [--skip S,..]          all of the above but bench, eval, golden, parity and fuzz, as CI runs it; names of steps as listed by `ci --list`
      [--only S,..]
@@ -84,6 +87,7 @@ fn command(mut parser: Parser) -> Result<()> {
         "package" => no_more(parser).and_then(|()| package::run(&workspace)),
         "size" => no_more(parser).and_then(|()| size::run(&workspace)),
         "wasm" => wasm::command(&workspace, parser),
+        "demo" => demo::command(&workspace, parser),
         "ci" => ci::command(&workspace, parser),
         "help" => {
             print!("{HELP}");
