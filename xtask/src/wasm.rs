@@ -20,6 +20,9 @@ const CRATE: &str = "tiny-vlm-wasm";
 const PROFILE: &str = "wasm";
 const MODULE: &str = "tiny_vlm_wasm.wasm";
 
+/// What drives the browser in tests. It brings no browser of its own.
+const PLAYWRIGHT: &str = "playwright-core@1.64.1";
+
 /// One compilation of the crate.
 struct Build {
     /// The module's name in the package.
@@ -131,15 +134,32 @@ fn compile(workspace: &Workspace, build: &Build) -> Result<PathBuf> {
     Ok(target.join(BROWSER).join(PROFILE).join(MODULE))
 }
 
-/// The answers of the package in Node.
+/// The answers of the package in Node, and the page in a browser where there is one.
 fn tests(workspace: &Workspace) -> Result<()> {
     ensure!(shell::find("node").is_some(), "there is no node: install Node 20 or later");
     let tests = workspace.root.join("crates/wasm/tests");
-    shell::run(
-        Command::new("node")
-            .current_dir(&workspace.root)
-            .args(["--no-warnings", "--test"])
-            .arg(tests.join("node.mjs"))
-            .env("TINY_VLM_PACKAGE", folder(workspace)),
-    )
+    let node = |file: &str| {
+        let mut command = Command::new("node");
+        command.current_dir(&workspace.root).args(["--no-warnings", "--test"]).arg(tests.join(file));
+        command.env("TINY_VLM_PACKAGE", folder(workspace));
+        command
+    };
+    shell::run(&mut node("node.mjs"))?;
+    let Some(chromium) = shell::find("chromium") else {
+        eprintln!("xtask: NOT CHECKED: the page, because there is no chromium: `apt-get install chromium`");
+        return Ok(());
+    };
+    let tools = workspace.target.join("npm/tools");
+    if !tools.join("node_modules/playwright-core").is_dir() {
+        fs::create_dir_all(&tools)?;
+        let npm = ["install", "--no-audit", "--no-fund", "--no-save", "--prefix"];
+        shell::run(Command::new("npm").args(npm).arg(&tools).arg(PLAYWRIGHT))?;
+    }
+    let browser = |file: &str| -> Result<()> {
+        let mut command = node(file);
+        command.env("TINY_VLM_TOOLS", &tools).env("TINY_VLM_XTASK", std::env::current_exe()?);
+        shell::run(command.env("CHROMIUM", &chromium))
+    };
+    browser("page.mjs")?;
+    browser("bundler.mjs")
 }
