@@ -123,10 +123,8 @@ async function bundle(engine, chunks, tell, verified) {
   if (await reader.some(1)) throw wrong("the bundle goes on after its files");
 }
 
-/** Runs `work` with the file of a URL and keeps or discards what came. */
-async function fetched(url, options, work) {
-  const download = await Download.open(url, options);
-  if (!download) return;
+/** Runs `work` with a file on its way and keeps or discards what came. */
+async function finish(download, work) {
   try {
     await work(download);
     await download.keep();
@@ -139,15 +137,13 @@ async function fetched(url, options, work) {
   }
 }
 
-async function bundleAt(engine, url, options, tell) {
-  await fetched(url, options, (download) => bundle(engine, download, tell, download.fromStore));
-}
-
 async function folderAt(engine, base, options, checksums, tell) {
   let [loaded, total] = [0, 0];
   for (const name of [...NEEDED, ...OPTIONAL]) {
     const url = new URL(name, base).href;
-    await fetched(url, { ...options, optional: OPTIONAL.includes(name) }, async (download) => {
+    const download = await Download.open(url, { ...options, optional: OPTIONAL.includes(name) });
+    if (!download) continue;
+    await finish(download, async () => {
       total += download.size ?? 0;
       const onBytes = (count) => tell({ file: name, loaded: (loaded += count), total: Math.max(total, loaded) });
       const reader = new Reader(download);
@@ -178,14 +174,18 @@ async function given(engine, files, checksums, tell) {
   }
 }
 
+/** Begins to fetch a source that is one file, while there is no module yet to put it into. */
+export async function open(source, { store }) {
+  return source.bundle ? Download.open(source.bundle, { store }) : null;
+}
+
 /**
  * Puts the files of `source` into the module.
  * @param {{ bundle: string } | { folder: string } | { files: { name: string, blob: Blob }[] } | { blob: Blob }} source
  */
-export async function load(engine, source, { store, checksums = {}, tell }) {
-  const options = { store };
-  if (source.bundle) return bundleAt(engine, source.bundle, options, tell);
-  if (source.folder) return folderAt(engine, source.folder, options, checksums, tell);
+export async function load(engine, source, { opened, store, checksums = {}, tell }) {
+  if (opened) return finish(opened, () => bundle(engine, opened, tell, opened.fromStore));
+  if (source.folder) return folderAt(engine, source.folder, { store }, checksums, tell);
   if (source.files) return given(engine, source.files, checksums, tell);
   return bundle(engine, chunksOf(source.blob.stream()), tell, false);
 }

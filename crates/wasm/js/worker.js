@@ -7,7 +7,7 @@ import { Engine, sharedMemory } from "./engine.js";
 import { VlmError } from "./error.js";
 import { Helpers } from "./helpers.js";
 import { show } from "./picture.js";
-import { load } from "./source.js";
+import { load, open as beginFetching } from "./source.js";
 import { list, remove } from "./store.js";
 
 const handlers = { load: start, run, list: () => list(), remove: ({ url }) => remove(url) };
@@ -29,7 +29,8 @@ self.onmessage = async ({ data }) => {
 
 async function start({ id, modules, module, source, options, threads, faults }) {
   const tell = (progress) => self.postMessage({ type: "progress", id, progress });
-  const compiled = module ?? (await compile(modules));
+  const { checksums, store, ...open } = options;
+  const [compiled, opened] = await Promise.all([module ?? compile(modules), beginFetching(source, { store })]);
   if (!module) self.postMessage({ type: "compiled", module: compiled });
 
   const shares = WebAssembly.Module.imports(compiled).some(({ kind }) => kind === "memory");
@@ -42,8 +43,8 @@ async function start({ id, modules, module, source, options, threads, faults }) 
   engine.onPiece = (text) => self.postMessage({ type: "piece", id: current, text });
   const starting = shares ? Helpers.start(engine, compiled, memory, threads - 1, faults) : null;
 
-  const { checksums, store, ...open } = options;
-  await load(engine, source, { checksums, store, tell: (progress) => tell({ stage: "download", ...progress }) });
+  const onDownload = (progress) => tell({ stage: "download", ...progress });
+  await load(engine, source, { opened, checksums, store, tell: onDownload });
   helpers = await starting;
   tell({ stage: "prepare", loaded: 0, total: 1 });
   current = id;
