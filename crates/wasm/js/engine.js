@@ -177,9 +177,9 @@ export class Engine {
     try {
       number = work(this.#exports);
     } catch (error) {
-      // The instance cannot be used any more. A panic says why; an allocation that fails does not.
-      const unexplained = error instanceof WebAssembly.RuntimeError && !this.#panic;
-      throw unexplained ? noMemory() : new VlmError({ code: "fault", message: this.#panic || String(error) });
+      // The instance cannot be used any more. A panic says why; an allocation that fails aborts and does not.
+      const aborted = error instanceof WebAssembly.RuntimeError && /unreachable/i.test(error.message);
+      throw aborted && !this.#panic ? noMemory() : new VlmError({ code: "fault", message: this.#panic || String(error) });
     }
     if (number < 0) throw new VlmError(this.#reply());
     return number;
