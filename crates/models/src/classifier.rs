@@ -101,7 +101,8 @@ pub(crate) fn format(precision: Precision) -> Format {
         Precision::F32 => Format::F32,
         Precision::Bf16 => Format::Bf16,
         Precision::F16 => Format::F16,
-        Precision::Int8 | Precision::Auto => Format::Int8,
+        // Four bits are for decoders.
+        Precision::Int8 | Precision::Int4 | Precision::Auto => Format::Int8,
     }
 }
 
