@@ -23,6 +23,7 @@ const TARGETS: &[Target] = &[
     Target { name: "config", seeds: &["crates/nano/model"], longest: 4096 },
     Target { name: "template", seeds: &["fixtures/models/smolvlm-tiny-tied"], longest: 4096 },
     Target { name: "tiles", seeds: &["fixtures/models/smolvlm-tiny"], longest: 4096 },
+    Target { name: "image_config", seeds: &["fixtures/models/resnet18-timm"], longest: 4096 },
 ];
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
