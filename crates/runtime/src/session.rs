@@ -61,13 +61,17 @@ impl Session {
             Wanted::Caption(lang) => Wanted::Caption(*lang),
         };
         let stop = request_stop(options);
+        let before = self.features.len();
         self.show(&prompt, options, &stop)?;
         let encode = SystemClock.now().saturating_sub(started);
 
         let family = self.model.family();
+        // Among them those of a stream that was dropped before its end.
+        let told: usize = self.history.iter().map(|turn| turn.images).sum();
+        let images = self.features.len().saturating_sub(told);
         let parts = PromptParts {
             history: &self.history,
-            images: prompt.images().len(),
+            images,
             task: match &wanted {
                 Wanted::Text(text) => Task::Question(text),
                 Wanted::Caption(lang) => Task::Caption(*lang),
@@ -78,11 +82,14 @@ impl Session {
         // An answer of at least one token must fit behind the prompt.
         let (tokens, limit) = (prepared.ids.len(), family.info().context.saturating_sub(1));
         if tokens > limit {
+            // What was shown with a question that cannot be asked is not part of the conversation.
+            if family.info().converses {
+                self.features.truncate(before);
+            }
             return Err(Error::QuestionTooLong { tokens, limit });
         }
         let question = if let Wanted::Text(text) = wanted { text } else { String::new() };
-        let begun =
-            Begun { prompt: prepared, notes, encode, started, question, images: prompt.images().len() };
+        let begun = Begun { prompt: prepared, notes, encode, started, question, images };
         let progress = self.progress.clone().unwrap_or_else(|| Arc::new(Silent));
         let record = Record {
             history: &mut self.history,

@@ -75,6 +75,21 @@ fn images_beyond_the_context_are_refused_before_they_are_looked_at() {
     assert_eq!(usage.image_tokens, 60 * 4);
 }
 
+/// An image that was shown stays shown when the answer about it is not wanted any more.
+#[test]
+fn a_dropped_stream_leaves_its_images() {
+    let (model, dot) = (model(Precision::F32), image("dot.png"));
+    let expected = ask(&mut model.session(), Prompt::new().image(&dot).text("What is this?"));
+    let mut session = model.session();
+    drop(session.stream(Prompt::new().image(&dot).text("Forget it."), &options()).unwrap());
+    let answer = ask(&mut session, Prompt::new().text("What is this?"));
+    assert_eq!((answer.text, answer.usage.image_tokens), (expected.text, expected.usage.image_tokens));
+    // A question that does not fit takes its image with it.
+    let long = "why ".repeat(2000);
+    assert!(session.stream(Prompt::new().image(&dot).text(long), &options()).is_err());
+    assert_eq!(ask(&mut session, Prompt::new().text("And?")).usage.image_tokens, expected.usage.image_tokens);
+}
+
 #[test]
 fn four_bits_answer() {
     let answer =
