@@ -11,6 +11,11 @@ use crate::{LayerError, ScratchTensor};
 /// Output pixels of a task, about.
 const TASK_PIXELS: usize = 512;
 
+/// Output pixels of a task for an output of this height and width: whole lines.
+pub(crate) fn task_pixels([height, width]: [usize; 2]) -> usize {
+    TASK_PIXELS.div_ceil(width.max(1)).min(height.max(1)) * width.max(1)
+}
+
 /// A depthwise convolution with its bias and activation, in f32: it is a few hundredths of a network's arithmetic.
 ///
 /// Images are `[height, width, channels]`, weights `[kernel height, kernel width, channels]`.
@@ -73,23 +78,42 @@ impl DepthwiseConv2d {
         let [height, width, channels] = self.output(x.shape())?;
         LayerError::expect_shape("a depthwise output", [height, width, channels], out.shape())?;
         let out = out.reshape([height * width, channels])?;
-        let epilogue = Epilogue {
-            bias: self.bias.as_deref(),
-            activation: self.activation,
-            residual,
-            ..Epilogue::default()
-        };
+        let epilogue = Epilogue { residual, ..self.epilogue() };
         epilogue.fits(height * width, channels).map_err(tiny_vlm_quant::QuantError::Epilogue)?;
+        let input = self.input(x)?;
+        let tile = [task_pixels([height, width]), channels.max(1)];
+        split::for_each_tile(ctx.executor, out, tile, |first, part| {
+            self.compute(&input, &epilogue, OutMut::at(first, part));
+        });
+        Ok(())
+    }
+
+    /// What a kernel needs of an image.
+    pub(crate) fn input<'x>(&self, x: View<'x, f32, 3>) -> Result<DepthwiseInput<'x>, LayerError> {
         let (shape, strides) = (x.shape(), x.strides());
         let gaps = tiny_vlm_quant::QuantError::Gaps { shape, strides };
         let image = x.data().ok_or(gaps)?;
-        let input = DepthwiseInput { image, shape, conv: self.shape };
-        let lines = TASK_PIXELS.div_ceil(width.max(1)).min(height.max(1));
-        split::for_each_tile(ctx.executor, out, [lines * width.max(1), channels.max(1)], |first, part| {
-            let part = OutMut::at(first, part);
-            depthwise(Level::detect(), &input, self.weight.data(), &epilogue, part);
-        });
-        Ok(())
+        Ok(DepthwiseInput { image, shape, conv: self.shape })
+    }
+
+    /// Bias and activation.
+    pub(crate) fn epilogue(&self) -> Epilogue<'_> {
+        Epilogue { bias: self.bias.as_deref(), activation: self.activation, ..Epilogue::default() }
+    }
+
+    /// Writes whole lines of output pixels.
+    pub(crate) fn compute(&self, input: &DepthwiseInput<'_>, epilogue: &Epilogue<'_>, out: OutMut<'_>) {
+        depthwise(Level::detect(), input, self.weight.data(), epilogue, out);
+    }
+
+    /// Whether another takes the same images to the same shape.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.shape == other.shape && self.weight.shape() == other.weight.shape()
+    }
+
+    /// Channels that go in, and as many come out.
+    pub fn channels(&self) -> usize {
+        self.weight.shape()[2]
     }
 
     /// The convolution of `x`, in the scratch.

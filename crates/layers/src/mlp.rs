@@ -20,6 +20,11 @@ impl Mlp {
         Ok(Self { first, second, activation })
     }
 
+    /// Values between the maps.
+    pub fn hidden(&self) -> usize {
+        self.first.outputs()
+    }
+
     /// Writes what becomes of each row of `x` to `out`; `epilogue` as in [`Linear::forward_with`].
     pub fn forward_with(
         &self,

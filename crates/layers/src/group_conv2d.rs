@@ -1,0 +1,110 @@
+//! Convolution in groups of one channel: each channel of an image by several kernels of its own, whose outputs lie side
+//! by side, `out[m · c + j] = act(x[c] ∗ W[m · c + j] + b[m · c + j])`.
+
+use tiny_vlm_kernels::OutMut;
+use tiny_vlm_tensor::{Context, View, ViewMut};
+
+use crate::depthwise_conv2d::task_pixels;
+use crate::{DepthwiseConv2d, LayerError, ScratchTensor};
+
+/// A convolution that makes several channels of each; with one it is a [`DepthwiseConv2d`].
+#[derive(Debug)]
+pub struct GroupConv2d {
+    parts: Vec<DepthwiseConv2d>,
+}
+
+impl GroupConv2d {
+    /// The convolution whose `j`-th output of each channel the `j`-th of `parts` makes. They have one shape.
+    pub fn new(parts: Vec<DepthwiseConv2d>) -> Result<Self, LayerError> {
+        let mismatch = |part: &DepthwiseConv2d| LayerError::Shape {
+            what: "a part of a convolution in groups",
+            expected: vec![parts[0].channels()],
+            actual: vec![part.channels()],
+        };
+        if let Some(other) = parts.iter().find(|part| !part.is_like(&parts[0])) {
+            return Err(mismatch(other));
+        }
+        Ok(Self { parts })
+    }
+
+    /// Channels that come out.
+    pub fn outputs(&self) -> usize {
+        self.parts.iter().map(DepthwiseConv2d::channels).sum()
+    }
+
+    /// The convolution of `x`, in the scratch.
+    pub fn apply<'a>(
+        &self,
+        ctx: &Context<'a>,
+        x: View<'_, f32, 3>,
+    ) -> Result<ScratchTensor<'a, 3>, LayerError> {
+        let Some(first) = self.parts.first() else { return ScratchTensor::new(ctx, [0; 3]) };
+        if self.parts.len() == 1 {
+            return first.apply(ctx, x);
+        }
+        ctx.check()?;
+        let [height, width, channels] = first.output(x.shape())?;
+        let input = first.input(x)?;
+        let mut out = ScratchTensor::new(ctx, [height, width, self.outputs()])?;
+        let pixels = out.view_mut().reshape([height * width, self.outputs()])?;
+        let task = task_pixels([height, width]);
+        let tile = [task, self.outputs().max(1)];
+        ctx.for_each_tile_with_scratch::<_, f32>(
+            pixels,
+            tile,
+            task * channels,
+            |[row, _], mut tile, part| {
+                let rows = tile.shape()[0];
+                let part = &mut part[..rows * channels];
+                for (number, kernel) in self.parts.iter().enumerate() {
+                    let Ok(view) = ViewMut::new([rows, channels], &mut *part) else { return };
+                    kernel.compute(&input, &kernel.epilogue(), OutMut::at([row, 0], view));
+                    for (row, values) in part.chunks_exact(channels.max(1)).enumerate() {
+                        let places = tile.row_mut(row)[number..].iter_mut().step_by(self.parts.len());
+                        places.zip(values).for_each(|(place, value)| *place = *value);
+                    }
+                }
+            },
+        );
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tiny_vlm_kernels::{Activation, ConvShape};
+    use tiny_vlm_memory::AlignedVec;
+    use tiny_vlm_tensor::{Tensor, Workspace};
+
+    fn part(number: usize, channels: usize) -> DepthwiseConv2d {
+        let weight =
+            Tensor::from_fn([3, 3, channels], |[y, x, c]| ((7 * y + 3 * x + c + number) % 5) as f32 - 2.0);
+        let bias = AlignedVec::from_fn(channels, |c| (c * (number + 1)) as f32);
+        let conv = DepthwiseConv2d::new(weight, Some(bias), ConvShape::square(3, 2, 1)).unwrap();
+        conv.with_activation(Activation::Relu)
+    }
+
+    /// Over more pixels than a task has, so that tasks meet.
+    #[test]
+    fn outputs_of_a_channel_lie_side_by_side() {
+        let x = Tensor::from_fn([50, 46, 19], |[y, x, c]| ((3 * y + 5 * x + 7 * c) % 11) as f32 - 5.0);
+        let workspace = Workspace::new(2);
+        let ctx = workspace.context();
+        let parts: Vec<_> = (0..3).map(|number| part(number, 19).apply(&ctx, x.view()).unwrap()).collect();
+        let conv = GroupConv2d::new((0..3).map(|number| part(number, 19)).collect()).unwrap();
+        let out = conv.apply(&ctx, x.view()).unwrap();
+        assert_eq!(out.shape(), [25, 23, 57]);
+        for (place, value) in out.data().iter().enumerate() {
+            let (pixel, channel) = (place / 57, place % 57);
+            assert_eq!(*value, parts[channel % 3].data()[pixel * 19 + channel / 3], "{place}");
+        }
+    }
+
+    #[test]
+    fn parts_are_alike() {
+        assert!(GroupConv2d::new(vec![part(0, 4), part(1, 5)]).is_err());
+        let one = GroupConv2d::new(vec![part(0, 4)]).unwrap();
+        assert_eq!(one.outputs(), 4);
+    }
+}
