@@ -11,6 +11,7 @@
 //! patch of a tile.
 //! Classifiers take a [`SquareProcessor`]'s pixels; [`ResNet`] makes a map of features of them, and [`global_mean`] one
 //! vector.
+//! [`FastVit`] is the tower of FastVLM and, with a head, a classifier of its own.
 //!
 //! Networks take the weights' [`Scope`](tiny_vlm_weights::Scope) and a config, and run in a
 //! [`Context`](tiny_vlm_tensor::Context). The rules between them are plain functions over maps and boxes:
@@ -34,8 +35,10 @@
 
 mod config;
 mod error;
+mod fastvit;
 mod folded;
 mod lines;
+mod padded;
 mod parts;
 mod pixels;
 mod pool;
@@ -54,6 +57,7 @@ mod upsample;
 
 pub use config::{LinesConfig, ReaderConfig, ThingsConfig, TowerConfig};
 pub use error::VisionError;
+pub use fastvit::{FastVit, FastVitConfig, FastVitSizes};
 pub use lines::{
     FoundLine, Level, LinesFinder, MOST_LINES, Pyramid, Strip, find_lines, level_size, merge_levels,
     surest_lines,

@@ -1,6 +1,6 @@
 //! Pooling over maps whose pixels' channels lie side by side.
 
-use tiny_vlm_layers::{ConvShape, LayerError, ScratchTensor};
+use tiny_vlm_layers::{ConvShape, LayerError, ScratchTensor, mean_of_rows};
 use tiny_vlm_simd::{Isa, Level, Op};
 use tiny_vlm_tensor::{Context, View, split};
 
@@ -78,14 +78,7 @@ pub fn global_mean(map: View<'_, f32, 3>, out: &mut [f32]) -> Result<(), LayerEr
     };
     let fits = out.len() == channels && channels > 0 && cells > 0;
     let data = map.data().filter(|_| fits).ok_or_else(misfit)?;
-    out.fill(0.0);
-    for cell in data.chunks_exact(channels) {
-        for (sum, value) in out.iter_mut().zip(cell) {
-            *sum += value;
-        }
-    }
-    out.iter_mut().for_each(|sum| *sum /= cells as f32);
-    Ok(())
+    mean_of_rows(View::new([cells, channels], data)?, out)
 }
 
 #[cfg(test)]

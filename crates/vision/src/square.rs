@@ -1,6 +1,7 @@
 //! The image processors of classifiers: a picture to the square that they were trained on.
 //!
-//! Either the shorter side is brought to a size and the middle is cut out, or all of the picture is stretched. The
+//! Either the shorter side is brought to a size and the middle is cut out, or all of the picture is stretched, or padded to
+//! a square. The
 //! bytes are those of the Pillow backends of `transformers`' `ConvNextImageProcessor` and of `timm`'s evaluation
 //! transforms.
 
@@ -9,6 +10,7 @@ use tiny_vlm_layers::ScratchTensor;
 use tiny_vlm_tensor::Context;
 
 use crate::VisionError;
+use crate::padded::resize_padded;
 
 /// How a picture is brought to a size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum Fit {
     Shorter(usize),
     /// Both sides become this long.
     Stretch(usize),
+    /// Put on a square of the mean colour first, both sides become this long.
+    Padded(usize),
 }
 
 /// Which of two middles is cut out where an odd number of pixels is left over.
@@ -46,6 +50,8 @@ pub struct SquareProcessor {
     fit: Fit,
     filter: Filter,
     middle: Middle,
+    /// The mean colour, rounded down.
+    ground: [u8; 3],
     /// What each byte becomes in each colour.
     table: Box<[[f32; 256]; 3]>,
 }
@@ -62,7 +68,7 @@ impl SquareProcessor {
         middle: Middle,
         normalize: &Normalize,
     ) -> Result<Self, VisionError> {
-        let (Fit::Shorter(size) | Fit::Stretch(size)) = fit;
+        let (Fit::Shorter(size) | Fit::Stretch(size) | Fit::Padded(size)) = fit;
         if side == 0 || !(side..=MOST_SIDE).contains(&size) {
             let what = format!("a square of {side} pixels cut out of a picture of {size}");
             return Err(VisionError::Config(what));
@@ -79,7 +85,8 @@ impl SquareProcessor {
                 ((byte as f64 * scale) as f32 - mean) / deviation
             })
         };
-        Ok(Self { side, fit, filter, middle, table: Box::new([colour(0), colour(1), colour(2)]) })
+        let ground = mean.map(|mean| (mean * 255.0) as u8);
+        Ok(Self { side, fit, filter, middle, ground, table: Box::new([colour(0), colour(1), colour(2)]) })
     }
 
     /// Side of its squares.
@@ -90,15 +97,14 @@ impl SquareProcessor {
     /// The square of a picture, in bytes.
     pub fn crop(&self, ctx: &Context<'_>, image: &Image) -> Result<Image, VisionError> {
         let [width, height] = self.fitted([image.width(), image.height()]);
-        let mut fitted = Image::new(width, height)?;
-        Resizer::new().resize_with(
-            ctx,
-            image.view(),
-            None,
-            self.filter,
-            (width, height),
-            fitted.data_mut(),
-        )?;
+        let fitted = match self.fit {
+            Fit::Padded(size) => resize_padded(ctx, image, size, self.filter, self.ground)?,
+            Fit::Shorter(_) | Fit::Stretch(_) => {
+                let (mut fitted, size) = (Image::new(width, height)?, (width, height));
+                Resizer::new().resize_with(ctx, image.view(), None, self.filter, size, fitted.data_mut())?;
+                fitted
+            }
+        };
         let [x, y] = [width, height].map(|side| self.margin(side - self.side));
         Ok(fitted.crop(x, y, self.side, self.side)?)
     }
@@ -119,7 +125,7 @@ impl SquareProcessor {
     /// Width and height of a picture of this width and height once it is brought to size.
     fn fitted(&self, [width, height]: [usize; 2]) -> [usize; 2] {
         match self.fit {
-            Fit::Stretch(size) => [size; 2],
+            Fit::Stretch(size) | Fit::Padded(size) => [size; 2],
             Fit::Shorter(size) => {
                 let (shorter, longer) = (width.min(height), width.max(height));
                 let longer = (size as f64 * longer as f64 / shorter as f64) as usize;

@@ -1,6 +1,6 @@
 //! Nano's tower: a picture of one thing to a vector that says what it is.
 
-use tiny_vlm_layers::{EncoderBlock, LayerNorm, ScratchTensor};
+use tiny_vlm_layers::{EncoderBlock, LayerNorm, ScratchTensor, mean_of_rows};
 use tiny_vlm_tensor::Context;
 use tiny_vlm_weights::Scope;
 
@@ -58,14 +58,6 @@ impl Tower {
         out: &mut [f32],
     ) -> Result<(), VisionError> {
         let x = self.forward(ctx, rgb, size)?;
-        let [cells, width] = x.shape();
-        out.fill(0.0);
-        for cell in x.data().chunks_exact(width) {
-            for (sum, value) in out.iter_mut().zip(cell) {
-                *sum += value;
-            }
-        }
-        out.iter_mut().for_each(|sum| *sum /= cells as f32);
-        Ok(())
+        Ok(mean_of_rows(x.view(), out)?)
     }
 }

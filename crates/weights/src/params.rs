@@ -322,11 +322,6 @@ impl<'p> Scope<'p> {
         self.params.weights.info(&self.name(leaf)).map(|info| &info.shape[..])
     }
 
-    /// The precision that the matrix `leaf` is made in.
-    pub fn precision(&self, leaf: &str) -> Precision {
-        self.params.precision_of(&self.name(leaf))
-    }
-
     /// `n` numbers. Axes of length one around them do not matter.
     pub fn vector(&self, leaf: &str, n: usize) -> AlignedVec<f32> {
         let name = self.name(leaf);
@@ -382,6 +377,21 @@ impl<'p> Scope<'p> {
             |values| taps_outermost(values, channels, taps),
             |values| taps_outermost(values, channels, taps),
         )
+    }
+
+    /// A matrix of `n` rows and `k` columns of values that were computed from the checkpoint's, where several tensors
+    /// are folded into one. It becomes the precision of [`Params::precision_of`] `leaf` here, which the checkpoint need
+    /// not have. Values of another number are what stands in for faulty tensors and make an empty matrix.
+    pub fn made_matrix(&self, leaf: &str, n: usize, k: usize, values: &[f32]) -> Matrix {
+        let name = self.name(leaf);
+        let precision = self.params.precision_of(&name);
+        if n.checked_mul(k) == Some(values.len()) {
+            match Matrix::from_f32(n, k, values, precision) {
+                Ok(matrix) => return matrix,
+                Err(error) => self.params.unusable(&name, error.to_string()),
+            }
+        }
+        Matrix::from_f32(0, 0, &[], precision).expect("a matrix of nothing")
     }
 
     fn matrix_of(
