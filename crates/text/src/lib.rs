@@ -42,6 +42,7 @@ mod grammar;
 mod json;
 mod lists;
 mod merge;
+mod older;
 mod pattern;
 mod split;
 mod tokenizer;
@@ -55,5 +56,6 @@ pub use error::TextError;
 #[cfg(feature = "grammar")]
 pub use grammar::{Constraint, Grammar, GrammarCompiler};
 pub use lists::TokenLists;
+pub use older::OlderFiles;
 pub use pattern::Pattern;
 pub use tokenizer::Tokenizer;

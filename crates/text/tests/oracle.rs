@@ -12,7 +12,7 @@ use std::{
     time::Instant,
 };
 
-use tiny_vlm_text::{AddedToken, Pattern, Tokenizer};
+use tiny_vlm_text::{OlderFiles, Pattern, Tokenizer};
 
 fn shared(path: &str) -> Option<PathBuf> {
     let given = std::env::var_os("TINY_VLM_SHARED").map(PathBuf::from);
@@ -150,13 +150,17 @@ fn qwen2_from_vocab_and_merges() {
         return;
     };
     let added = [(151643, "<|endoftext|>"), (151644, "<|im_start|>"), (151645, "<|im_end|>")];
-    let ours = Tokenizer::from_vocab_and_merges(
-        &fs::read(&vocab).unwrap(),
-        &fs::read_to_string(&merges).unwrap(),
-        Pattern::Qwen2,
-        true,
-        added.map(|(id, content)| AddedToken::special(id, content)).to_vec(),
-    )
+    let listed = added.map(|(id, content)| format!(r#""{id}": {{"content": "{content}", "special": true}}"#));
+    let config = format!(
+        r#"{{"tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": {{{}}}}}"#,
+        listed.join(", ")
+    );
+    let ours = Tokenizer::from_older_files(OlderFiles {
+        vocab: &fs::read(&vocab).unwrap(),
+        merges: &fs::read(&merges).unwrap(),
+        config: config.as_bytes(),
+        added: None,
+    })
     .unwrap();
 
     let model = BPE::from_file(vocab.to_str().unwrap(), merges.to_str().unwrap()).build().unwrap();
