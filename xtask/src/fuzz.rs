@@ -20,7 +20,7 @@ const TARGETS: &[Target] = &[
     Target { name: "gguf", seeds: &["fixtures/gguf"], longest: 16_384 },
     Target { name: "tokenizer", seeds: &["fixtures/nano", "fixtures/text"], longest: 40_000 },
     Target { name: "compiled", seeds: &[], longest: 4096 },
-    Target { name: "config", seeds: &["crates/nano/model"], longest: 4096 },
+    Target { name: "config", seeds: &["crates/nano/model", "fixtures/models/fastvlm"], longest: 4096 },
     Target { name: "template", seeds: &["fixtures/models/smolvlm-tiny-tied"], longest: 4096 },
     Target { name: "tiles", seeds: &["fixtures/models/smolvlm-tiny"], longest: 4096 },
     Target { name: "image_config", seeds: &["fixtures/models/resnet18-timm"], longest: 4096 },

@@ -2,7 +2,7 @@
 //!
 //! [`ObjectTokens`] is nano's: a token for each thing of a picture, which the decoder attends to across. Families that
 //! place features among the words of a prompt ([`Placement`]) bring them to the decoder's width first, as
-//! [`PixelShuffle`] does.
+//! [`PixelShuffle`] and [`MlpProjector`] do.
 //!
 //! ```
 //! use tiny_vlm_fusion::{POSITION_FEATURES, position_features};
@@ -16,7 +16,9 @@
 mod object_tokens;
 mod pixel_shuffle;
 mod placement;
+mod projector;
 
 pub use object_tokens::{ObjectTokens, ObjectTokensConfig, POSITION_FEATURES, position_features};
 pub use pixel_shuffle::PixelShuffle;
 pub use placement::Placement;
+pub use projector::MlpProjector;

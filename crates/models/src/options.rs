@@ -101,6 +101,11 @@ impl ModelOptions {
         Params::new(weights, format).repacking(self.precision != Precision::Auto)
     }
 
+    /// The form of the weights of a published family where nobody asks for one.
+    pub(crate) fn published_format(&self) -> Format {
+        if self.profile == Profile::Accuracy { Format::F32 } else { Format::Int8 }
+    }
+
     /// The same with another precision.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {

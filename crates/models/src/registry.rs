@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use serde::Deserialize;
 
-use crate::{Family, ImageFamily, ModelError, ModelOptions, Source, nano, resnet, smolvlm};
+use crate::{Family, ImageFamily, ModelError, ModelOptions, Source, fastvlm, nano, resnet, smolvlm};
 
 /// A family: the `model_type` of its configurations, and how one is loaded.
 struct Entry {
@@ -19,6 +19,8 @@ const FAMILIES: &[Entry] = &[
     Entry { model_type: nano::MODEL_TYPE, load: nano::Nano::load },
     Entry { model_type: smolvlm::IDEFICS3, load: smolvlm::Smolvlm::load },
     Entry { model_type: smolvlm::SMOLVLM, load: smolvlm::Smolvlm::load },
+    Entry { model_type: fastvlm::PORT, load: fastvlm::FastVlm::load },
+    Entry { model_type: fastvlm::APPLE, load: fastvlm::FastVlm::load },
 ];
 
 /// A family of image models: the `model_type` or the `architecture`s of its configurations, and how one is loaded.

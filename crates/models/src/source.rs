@@ -10,7 +10,7 @@ use std::{
 
 use serde::de::DeserializeOwned;
 use tiny_vlm_memory::{MappedFile, SharedBytes};
-use tiny_vlm_text::{TextError, Tokenizer};
+use tiny_vlm_text::{OlderFiles, TextError, Tokenizer};
 use tiny_vlm_weights::{Watch, Weights};
 
 use crate::{ModelError, gguf, gguf::Gguf};
@@ -164,7 +164,8 @@ impl Source {
     }
 
     /// The tokenizer: `tokenizer.bin`, which was compiled ahead of time and is mapped, else `tokenizer.json`. Of a format
-    /// that another version of this library compiled, there must be a `tokenizer.json`, too.
+    /// that another version of this library compiled, there must be a `tokenizer.json`, too. Where there is neither,
+    /// `vocab.json` and `merges.txt` with what `tokenizer_config.json` says of them.
     pub fn open_tokenizer(&self) -> Result<Tokenizer, ModelError> {
         if let Some(gguf) = self.opened()? {
             return gguf.tokenizer();
@@ -178,11 +179,32 @@ impl Source {
                 opened => return Ok(opened?),
             }
         }
-        let bytes = self.tokenizer()?;
+        let bytes = match self.tokenizer() {
+            Err(ModelError::Read { source, path }) if source.kind() == io::ErrorKind::NotFound => {
+                let missing = || ModelError::Read { source, path };
+                return self.older_tokenizer()?.ok_or_else(missing);
+            }
+            bytes => bytes?,
+        };
         Ok(match bytes.first() {
             Some(b'{') => Tokenizer::from_json(&bytes)?,
             _ => Tokenizer::from_bytes(bytes)?,
         })
+    }
+
+    fn older_tokenizer(&self) -> Result<Option<Tokenizer>, ModelError> {
+        let (Some(vocab), Some(merges)) = (self.optional("vocab.json")?, self.optional("merges.txt")?) else {
+            return Ok(None);
+        };
+        let config = self.optional("tokenizer_config.json")?;
+        let added = self.optional("added_tokens.json")?;
+        let files = OlderFiles {
+            vocab: &vocab,
+            merges: &merges,
+            config: config.as_deref().unwrap_or(b"{}"),
+            added: added.as_deref(),
+        };
+        Ok(Some(Tokenizer::from_older_files(files)?))
     }
 
     /// Another file by its name, if it is there.

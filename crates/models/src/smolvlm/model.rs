@@ -1,12 +1,10 @@
 //! The family: from files to a model, from images and words to scores of tokens.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use tiny_vlm_decoder::{Decoder, DecoderStage, Input, KvCache, Sequence as Entering};
+use tiny_vlm_decoder::{Decoder, DecoderStage};
 use tiny_vlm_fusion::{PixelShuffle, Placement};
 use tiny_vlm_image::Image;
-use tiny_vlm_layers::ScratchTensor;
 use tiny_vlm_quant::Precision as Format;
 use tiny_vlm_tensor::{Context, Tensor, View, ViewMut};
 use tiny_vlm_text::Tokenizer;
@@ -14,9 +12,10 @@ use tiny_vlm_vision::{SiglipTower, VisionError};
 
 use super::config::{Config, GenerationConfig, NAMES, SMOLVLM};
 use super::processor::{END_OF_UTTERANCE, Grid, Processor};
+use crate::placed::{self, Placing, Rows};
 use crate::{
-    Family, Features, ImageCost, ModelError, ModelInfo, ModelOptions, Observe, PreparedPrompt, Profile,
-    PromptParts, RequestShape, Sequence, Source, Special, Step, weigh::weigh,
+    Family, Features, ImageCost, ModelError, ModelInfo, ModelOptions, Observe, PreparedPrompt, PromptParts,
+    RequestShape, Sequence, Source, Special, Step, weigh::weigh,
 };
 
 /// Most tokens of an answer where the request does not say.
@@ -32,7 +31,7 @@ pub(crate) struct Smolvlm {
     tower: SiglipTower,
     connector: PixelShuffle,
     decoder: Decoder,
-    image_token: u32,
+    placing: Placing,
     /// Tokens that end an answer.
     ends: Vec<u32>,
 }
@@ -40,14 +39,12 @@ pub(crate) struct Smolvlm {
 /// What was seen in an image: a row for each of its tokens.
 struct Seen {
     grid: Grid,
-    rows: Tensor<f32, 2>,
+    rows: Rows,
 }
 
-/// An answer that is being written.
-struct Answer {
-    cache: KvCache,
-    placement: Arc<Placement>,
-    images: Arc<[Arc<Features>]>,
+/// The features of an image.
+fn rows(features: &Features) -> Option<&Rows> {
+    features.get::<Seen>().map(|seen| &seen.rows)
 }
 
 impl Smolvlm {
@@ -62,7 +59,7 @@ impl Smolvlm {
         config.vision_config.check()?;
         sizes.check()?;
         let weights = source.weights()?;
-        let params = options.params(&weights, || format(options));
+        let params = options.params(&weights, || options.published_format());
         let params = BYTES.into_iter().fold(params, |params, part| params.at_least(part, Format::Int8));
         let (model, root) = (params.scope("model"), params.root());
         let tower = SiglipTower::load(&model.scope("vision_model"), &config.vision_config)?;
@@ -90,7 +87,7 @@ impl Smolvlm {
             tower,
             connector,
             decoder,
-            image_token: config.image_token_id,
+            placing: Placing { placeholder: config.image_token_id, rows },
             ends,
         }))
     }
@@ -137,48 +134,6 @@ impl Smolvlm {
         observe("connector", out.data().unwrap_or_default());
         Ok(())
     }
-
-    /// What enters for the tokens `ids` behind the `first` that have: looked up, or features in their place.
-    fn embeddings<'a>(
-        &self,
-        ctx: &Context<'a>,
-        answer: &Answer,
-        ids: &[u32],
-    ) -> Result<Option<ScratchTensor<'a, 2>>, ModelError> {
-        let first = answer.cache.len();
-        let mut places = (0..ids.len())
-            .filter_map(|place| Some((place, answer.placement.feature_at(first + place)?)))
-            .peekable();
-        if places.peek().is_none() {
-            return Ok(None);
-        }
-        let shape = [ids.len(), self.decoder.config().hidden];
-        let mut rows = ScratchTensor::new(ctx, shape).map_err(VisionError::from)?;
-        self.decoder.embed(ids, rows.view_mut())?;
-        for (place, number) in places {
-            let row = feature(&answer.images, number);
-            let row =
-                row.ok_or_else(|| ModelError::stage("fusion", "no feature for a place of the prompt"))?;
-            rows.view_mut().row_mut(place).copy_from_slice(row);
-        }
-        Ok(Some(rows))
-    }
-}
-
-/// A feature by its number among those of all images.
-fn feature(images: &[Arc<Features>], mut number: usize) -> Option<&[f32]> {
-    for image in images {
-        if number < image.tokens {
-            return Some(image.get::<Seen>()?.rows.view().row(number));
-        }
-        number -= image.tokens;
-    }
-    None
-}
-
-/// The form of the weights where nobody asks for one.
-fn format(options: &ModelOptions) -> Format {
-    if options.profile == Profile::Accuracy { Format::F32 } else { Format::Int8 }
 }
 
 /// Tokens that end an answer: those that `generation_config.json` names, and otherwise whatever may be one.
@@ -217,7 +172,7 @@ impl Family for Smolvlm {
         let grids = features.iter().map(|image| image.get::<Seen>().map(|seen| seen.grid));
         let grids = grids.collect::<Option<Vec<_>>>().ok_or_else(foreign)?;
         let ids = self.processor.ids(parts, &grids)?;
-        let places = Placement::new(&ids, self.image_token).len();
+        let places = Placement::new(&ids, self.placing.placeholder).len();
         let tokens: usize = features.iter().map(|image| image.tokens).sum();
         if places != tokens {
             let detail = format!("{places} tokens of images in the prompt, not {tokens}");
@@ -232,8 +187,7 @@ impl Family for Smolvlm {
         prompt: &PreparedPrompt,
         features: &[Arc<Features>],
     ) -> Result<Box<dyn Sequence>, ModelError> {
-        let placement = Arc::new(Placement::new(&prompt.ids, self.image_token));
-        Ok(Box::new(Answer { cache: self.decoder.new_cache(), placement, images: features.into() }))
+        placed::begin(&self.decoder, self.placing, prompt, features)
     }
 
     fn resume(
@@ -243,48 +197,11 @@ impl Family for Smolvlm {
         prompt: &PreparedPrompt,
         features: &[Arc<Features>],
     ) -> Option<Box<dyn Sequence>> {
-        let earlier: Box<dyn Any> = earlier;
-        let mut answer = earlier.downcast::<Answer>().ok()?;
-        let placement = Arc::new(Placement::new(&prompt.ids, self.image_token));
-        let images: Arc<[Arc<Features>]> = features.into();
-        // The same places hold the same features; a placeholder that the decoder said itself holds none.
-        let places = placement.before(common);
-        let place = |images, number| feature(images, number).map(<[f32]>::as_ptr);
-        let alike = |number| {
-            let known = place(&answer.images, number);
-            known.is_some() && known == place(&images, number)
-        };
-        if answer.placement.before(common) != places || !(0..places.len()).all(alike) {
-            return None;
-        }
-        answer.cache.truncate(common);
-        (answer.placement, answer.images) = (placement, images);
-        Some(answer)
+        placed::resume(self.placing, earlier, common, prompt, features)
     }
 
     fn step(&self, ctx: &Context<'_>, batch: &mut [Step<'_>], scores: &mut [f32]) -> Result<(), ModelError> {
-        let shape = [batch.len(), self.info.vocab];
-        let scores = ViewMut::new(shape, scores).map_err(|error| ModelError::stage("decoder", error))?;
-        // One sequence is the rule, and its steps must not allocate.
-        if let [step] = batch {
-            let answer = answer_of(step.sequence)?;
-            let rows = self.embeddings(ctx, answer, step.ids)?;
-            let input = entering(step.ids, rows.as_ref());
-            return self
-                .decoder
-                .step(ctx, &mut [Entering::new(input, &mut answer.cache)], scores)
-                .map_err(ModelError::from);
-        }
-        let mut rows = Vec::with_capacity(batch.len());
-        for step in batch.iter_mut() {
-            rows.push(self.embeddings(ctx, answer_of(step.sequence)?, step.ids)?);
-        }
-        let sequences = batch.iter_mut().zip(&rows).map(|(step, rows)| {
-            let input = entering(step.ids, rows.as_ref());
-            Ok(Entering::new(input, &mut answer_of(step.sequence)?.cache))
-        });
-        let mut sequences = sequences.collect::<Result<Vec<_>, ModelError>>()?;
-        self.decoder.step(ctx, &mut sequences, scores).map_err(ModelError::from)
+        placed::step(&self.decoder, ctx, batch, scores)
     }
 
     fn special(&self, token: u32) -> Special {
@@ -306,46 +223,11 @@ impl Family for Smolvlm {
         }
         let prompt = self.prompt(parts, &features)?;
         let mut sequence = self.begin(ctx, &prompt, &features)?;
-        let answer = answer_of(&mut *sequence)?;
-        let rows = self.embeddings(ctx, answer, &prompt.ids)?;
-        let input = entering(&prompt.ids, rows.as_ref());
-        let mut scores = Tensor::zeroed([1, self.info.vocab]);
-        let mut layer = 0;
-        let mut watch = |x: View<'_, f32, 2>| {
-            observe(&format!("decoder.{layer}"), x.data().unwrap_or_default());
-            layer += 1;
-        };
-        let mut batch = [Entering::new(input, &mut answer.cache)];
-        self.decoder.step_observed(ctx, &mut batch, scores.view_mut(), &mut watch)?;
-        observe("logits", scores.data());
+        placed::trace(&self.decoder, ctx, &mut *sequence, &prompt.ids, observe)?;
         Ok(prompt.ids)
     }
 }
 
-fn entering<'a>(ids: &'a [u32], rows: Option<&'a ScratchTensor<'_, 2>>) -> Input<'a> {
-    rows.map_or(Input::Tokens(ids), |rows| Input::Embeddings(rows.view()))
-}
-
-fn answer_of(sequence: &mut dyn Sequence) -> Result<&mut Answer, ModelError> {
-    let sequence: &mut dyn Any = sequence;
-    sequence.downcast_mut().ok_or_else(foreign)
-}
-
 fn foreign() -> ModelError {
-    ModelError::stage("decoder", "a sequence or features of another family")
-}
-
-impl Sequence for Answer {
-    fn len(&self) -> usize {
-        self.cache.len()
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.cache.truncate(len);
-    }
-
-    fn fork(&self) -> Box<dyn Sequence> {
-        let (placement, images) = (Arc::clone(&self.placement), Arc::clone(&self.images));
-        Box::new(Answer { cache: self.cache.clone(), placement, images })
-    }
+    ModelError::stage("decoder", "features of another family")
 }
