@@ -19,6 +19,7 @@ mod chat;
 mod classifier;
 mod error;
 mod family;
+mod fastvit;
 mod fastvlm;
 mod features;
 mod gguf;

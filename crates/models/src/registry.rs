@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use serde::Deserialize;
 
-use crate::{Family, ImageFamily, ModelError, ModelOptions, Source, fastvlm, nano, resnet, smolvlm};
+use crate::{Family, ImageFamily, ModelError, ModelOptions, Source, fastvit, fastvlm, nano, resnet, smolvlm};
 
 /// A family: the `model_type` of its configurations, and how one is loaded.
 struct Entry {
@@ -35,6 +35,7 @@ type LoadImages = fn(&str, &Source, &ModelOptions) -> Result<Arc<dyn ImageFamily
 const IMAGE_FAMILIES: &[ImageEntry] = &[
     ImageEntry { names: &[resnet::MODEL_TYPE], load: resnet::load_transformers },
     ImageEntry { names: resnet::ARCHITECTURES, load: resnet::load_timm },
+    ImageEntry { names: fastvit::ARCHITECTURES, load: fastvit::load_timm },
 ];
 
 /// What `config.json` must say at the least.
