@@ -1,5 +1,6 @@
 //! The self-attention of a decoder: each token looks at those before it and at itself, which the sequence's cache
-//! keeps; several heads of queries may share keys and values (Ainslie et al., 2023, arXiv:2305.13245).
+//! keeps; several heads of queries may share keys and values (Ainslie et al., 2023, arXiv:2305.13245). Positions are
+//! turned into queries and keys, or were added to what enters.
 
 use tiny_vlm_kernels::{Epilogue, Residual};
 use tiny_vlm_memory::AlignedVec;
@@ -13,7 +14,7 @@ use crate::{
     sequence::Sequence,
 };
 
-/// Cached causal self-attention with rotary positions and grouped queries.
+/// Cached causal self-attention with grouped queries.
 #[derive(Debug)]
 pub struct CausalAttention {
     projections: Projections,
@@ -60,9 +61,6 @@ impl CausalAttention {
     /// An attention of these maps, which keeps its keys and values in the cache's layer `layer`.
     pub fn new(projections: Projections, heads: Heads, layer: usize) -> Result<Self, LayerError> {
         projections.check(heads)?;
-        if !heads.dim.is_multiple_of(2) {
-            return Err(LayerError::OddHead { dim: heads.dim });
-        }
         Ok(Self { projections, heads, layer, query_scale: None, output_scale: None })
     }
 
@@ -78,13 +76,13 @@ impl CausalAttention {
     }
 
     /// Adds the attention of each row of `x` to `out`, and writes the rows' keys and values to the caches, which
-    /// have [grown](crate::KvCache::grow) for them.
+    /// have [grown](crate::KvCache::grow) for them. Without `rotary`, queries and keys are not turned by their positions.
     pub fn add(
         &self,
         ctx: &Context<'_>,
         x: View<'_, f32, 2>,
         batch: &mut [Sequence<'_>],
-        rotary: Rotary<'_>,
+        rotary: Option<Rotary<'_>>,
         out: ViewMut<'_, f32, 2>,
     ) -> Result<(), LayerError> {
         let Projections { query, key, value, output } = &self.projections;
@@ -101,8 +99,10 @@ impl CausalAttention {
             query.forward_shared(ctx, &x, scaled, ViewMut::new([rows, width], &mut queries)?)?;
             key.forward_shared(ctx, &x, plain, ViewMut::new([rows, kv_width], &mut keys)?)?;
             value.forward_shared(ctx, &x, plain, ViewMut::new([rows, kv_width], &mut values)?)?;
-            rotary.turn(&mut queries, width);
-            rotary.turn(&mut keys, kv_width);
+            if let Some(rotary) = rotary {
+                rotary.turn(&mut queries, width);
+                rotary.turn(&mut keys, kv_width);
+            }
             let mut tokens = keys.chunks_exact(kv_width).zip(values.chunks_exact(kv_width));
             for sequence in batch.iter_mut() {
                 for (offset, (keys, values)) in (0..sequence.input.tokens()).zip(&mut tokens) {

@@ -36,6 +36,20 @@ impl DepthwiseConv2d {
         Self { weight, bias, shape, activation: Activation::None }
     }
 
+    /// Reads `weight` and `bias` of `channels` channels below `scope`, the weight as PyTorch has it:
+    /// `[channels, 1, kernel height, kernel width]`.
+    pub fn load_channels_first(scope: &Scope<'_>, channels: usize, shape: ConvShape) -> Self {
+        let [height, width] = shape.kernel;
+        let stored = scope.tensor("weight", [channels, 1, height, width]);
+        // What stands in for a faulty tensor may be empty.
+        let [channels, _, height, width] = stored.shape();
+        let weight = Tensor::from_fn([height, width, channels], |[y, x, channel]| {
+            stored.data()[(channel * height + y) * width + x]
+        });
+        let bias = Some(scope.vector("bias", channels));
+        Self { weight, bias, shape, activation: Activation::None }
+    }
+
     /// A convolution of these weights; a bias has one element a channel.
     pub fn new(
         weight: Tensor<f32, 3>,

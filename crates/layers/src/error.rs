@@ -27,6 +27,14 @@ pub enum LayerError {
         /// Heads of keys and values.
         keys: usize,
     },
+    /// Rows are not whole windows.
+    #[error("{rows} rows are no windows of {window}")]
+    Windows {
+        /// Rows.
+        rows: usize,
+        /// Rows of a window.
+        window: usize,
+    },
     /// Rotary positions turn pairs of values.
     #[error("a head of {dim} values cannot be turned in pairs")]
     OddHead {

@@ -22,6 +22,7 @@
 
 mod attend;
 mod causal_attention;
+mod channel_attention;
 mod codebook;
 mod conv2d;
 mod cross_attention;
@@ -46,6 +47,7 @@ mod squeeze_excite;
 
 pub use attend::Heads;
 pub use causal_attention::{CausalAttention, Projections};
+pub use channel_attention::ChannelAttention;
 pub use codebook::Codebook;
 pub use conv2d::Conv2d;
 pub use cross_attention::{CrossAttention, CrossMemory, LayerMemory};

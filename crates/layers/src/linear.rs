@@ -31,6 +31,11 @@ impl Linear {
         Ok(Self { weight, bias })
     }
 
+    /// A map of these weights alone.
+    pub fn without_bias(weight: Matrix) -> Self {
+        Self { weight, bias: None }
+    }
+
     /// How many values a row has that goes in.
     pub fn inputs(&self) -> usize {
         self.weight.cols()

@@ -3,7 +3,7 @@
 use tiny_vlm_kernels::{Pairing, rotate};
 use tiny_vlm_simd::Level;
 
-use crate::Sequence;
+use crate::{LayerError, Sequence};
 
 /// The angles that each token of a batch turns by, worked out once for all layers.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +19,15 @@ impl<'a> Rotary<'a> {
     ///
     /// Frequencies and angles are rounded to f32 where the reference rounds them: at position 1000 that is what
     /// tells two implementations apart.
-    pub fn fill(table: &'a mut [f32], head_dim: usize, theta: f32, batch: &[Sequence<'_>]) -> Self {
+    pub fn fill(
+        table: &'a mut [f32],
+        head_dim: usize,
+        theta: f32,
+        batch: &[Sequence<'_>],
+    ) -> Result<Self, LayerError> {
+        if !head_dim.is_multiple_of(2) {
+            return Err(LayerError::OddHead { dim: head_dim });
+        }
         let half = head_dim / 2;
         let positions = batch.iter().flat_map(|sequence| {
             let first = sequence.cache.len();
@@ -31,7 +39,7 @@ impl<'a> Rotary<'a> {
                 (row[half + i], row[i]) = (position as f32 * frequency).sin_cos();
             }
         }
-        Self { table, half }
+        Ok(Self { table, half })
     }
 
     /// Turns every head of every token.

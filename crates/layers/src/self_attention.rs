@@ -1,14 +1,14 @@
 //! Attention of all tokens to all tokens (Vaswani et al., 2017, arXiv:1706.03762), as encoders have it: no mask, no
-//! cache.
+//! cache. The tokens may come in windows, each of which sees itself alone.
 //!
 //! Where the maps around it round their activations and the machine has dot products of bf16, attention's products are of
 //! bf16, too; in f32 otherwise. So a model in f32 stays exact, and one in bytes is not held up by the one part of it that
 //! bytes do not suit.
 
 use tiny_vlm_kernels::{Epilogue, Head, attend, attend_bf16};
-use tiny_vlm_tensor::{Context, View, ViewMut, split};
+use tiny_vlm_tensor::{Context, View, ViewMut};
 
-use crate::{LayerError, Linear, ScratchTensor, linear::SharedInput};
+use crate::{LayerError, Linear, Projections, ScratchTensor, linear::SharedInput};
 
 /// `softmax(q·kᵀ / √d) · v` of each head, side by side, through a last linear map.
 #[derive(Debug)]
@@ -18,12 +18,12 @@ pub struct SelfAttention {
     heads: usize,
 }
 
-/// What makes a token's queries, keys and values, each of all heads side by side.
+/// What makes queries, keys and values of a token.
 #[derive(Debug)]
 enum Maps {
     /// All three, in this order.
     Together(Box<Linear>),
-    /// One each.
+    /// One map each.
     Apart(Box<[Linear; 3]>),
 }
 
@@ -44,13 +44,14 @@ impl SelfAttention {
         Self::of(Maps::Together(Box::new(qkv)), projection, heads)
     }
 
-    /// As [`new`](Self::new), with a map each for queries, keys and values.
-    pub fn apart(qkv: [Linear; 3], projection: Linear, heads: usize) -> Result<Self, LayerError> {
-        for map in &qkv {
-            let (width, inputs) = (projection.inputs(), qkv[0].inputs());
+    /// The same of maps that checkpoints keep apart.
+    pub fn apart(maps: Projections, heads: usize) -> Result<Self, LayerError> {
+        let Projections { query, key, value, output: projection } = maps;
+        let (width, inputs) = (projection.inputs(), query.inputs());
+        for map in [&query, &key, &value] {
             LayerError::expect_shape("a map of attention", [width, inputs], [map.outputs(), map.inputs()])?;
         }
-        Self::of(Maps::Apart(Box::new(qkv)), projection, heads)
+        Self::of(Maps::Apart(Box::new([query, key, value])), projection, heads)
     }
 
     fn of(maps: Maps, projection: Linear, heads: usize) -> Result<Self, LayerError> {
@@ -69,44 +70,62 @@ impl SelfAttention {
         epilogue: Epilogue<'_>,
         out: ViewMut<'_, f32, 2>,
     ) -> Result<(), LayerError> {
+        self.forward_windows(ctx, x, x.shape()[0], epilogue, out)
+    }
+
+    /// As [`forward_with`](Self::forward_with), each row gathering from those of its window: the rows are windows of
+    /// `window` rows each, one after the other.
+    pub fn forward_windows(
+        &self,
+        ctx: &Context<'_>,
+        x: View<'_, f32, 2>,
+        window: usize,
+        epilogue: Epilogue<'_>,
+        out: ViewMut<'_, f32, 2>,
+    ) -> Result<(), LayerError> {
         let ([tokens, _], width) = (x.shape(), self.projection.inputs());
+        if tokens > 0 && (window == 0 || !tokens.is_multiple_of(window)) {
+            return Err(LayerError::Windows { rows: tokens, window });
+        }
         let mut qkv = ScratchTensor::new(ctx, [tokens, 3 * width])?;
         match &self.maps {
             Maps::Together(map) => map.forward(ctx, x, qkv.view_mut())?,
             Maps::Apart(maps) => {
-                let x = SharedInput::new(ctx, x, maps.each_ref());
+                let [query, key, value] = &**maps;
+                let shared = SharedInput::new(ctx, x, [query, key, value]);
                 for (index, map) in maps.iter().enumerate() {
                     let part = qkv.view_mut().slice(1, index * width..(index + 1) * width);
-                    map.forward_shared(ctx, &x, Epilogue::default(), part)?;
+                    map.forward_shared(ctx, &shared, Epilogue::default(), part)?;
                 }
             }
         }
         let mut gathered = ScratchTensor::new(ctx, [tokens, width])?;
-        self.attend(ctx, &qkv, &mut gathered)?;
+        self.attend(ctx, &qkv, window, &mut gathered);
         drop(qkv);
         self.projection.forward_with(ctx, gathered.view(), epilogue, out)
     }
 
-    /// All heads, a task each.
+    /// Every head of every window, a task each.
     fn attend(
         &self,
         ctx: &Context<'_>,
         qkv: &ScratchTensor<'_, 2>,
+        window: usize,
         out: &mut ScratchTensor<'_, 2>,
-    ) -> Result<(), LayerError> {
+    ) {
         let [tokens, width] = out.shape();
-        if tokens == 0 {
-            return Ok(());
+        if tokens == 0 || width == 0 {
+            return;
         }
         let (dim, qkv) = (width / self.heads, qkv.data());
-        let head = |index: usize| {
-            let part = |which: usize| &qkv[which * width + index * dim..];
+        let head = |first: usize, column: usize| {
+            let part = |which: usize| &qkv[(3 * first + which) * width + column..];
             Head {
                 queries: part(0),
                 keys: part(1),
                 values: part(2),
                 strides: [3 * width; 3],
-                counts: [tokens; 2],
+                counts: [window; 2],
                 dim,
                 value_dim: dim,
                 scale: 1.0 / (dim as f32).sqrt(),
@@ -116,22 +135,23 @@ impl SelfAttention {
         let queries = self.maps.queries().weight();
         let level = queries.level();
         let in_bf16 = level.has_bf16_dot() && queries.precision().rounds_activations();
-        // A head's output lies by itself, before what it needs besides, so that no two tasks share a cache line.
-        let besides = if in_bf16 { head(0).scratch_bf16() } else { head(0).scratch() };
-        let own = tokens * dim;
-        let chunk = (own + besides).next_multiple_of(16);
-        let mut lanes = ScratchTensor::new(ctx, [self.heads, chunk])?;
-        split::for_each_chunk(ctx.executor, lanes.data_mut(), chunk, |index, lane| {
-            let (to, scratch) = lane.split_at_mut(own);
-            let attend = if in_bf16 { attend_bf16 } else { attend };
-            attend(level, &head(index), scratch, to, dim);
-        });
-        for (token, row) in out.data_mut().chunks_exact_mut(width).enumerate() {
-            for (index, part) in row.chunks_exact_mut(dim).enumerate() {
-                part.copy_from_slice(&lanes.view().row(index)[token * dim..][..dim]);
-            }
-        }
-        Ok(())
+        let besides = if in_bf16 { head(0, 0).scratch_bf16() } else { head(0, 0).scratch() };
+        // A head's output lies by itself until it is complete: heads share the rows that it goes to.
+        let own = (window * dim).next_multiple_of(16);
+        let len = (own + besides).next_multiple_of(16);
+        ctx.for_each_tile_with_scratch::<_, f32>(
+            out.view_mut(),
+            [window, dim],
+            len,
+            |[first, column], mut tile, scratch| {
+                let (to, scratch) = scratch.split_at_mut(own);
+                let attend = if in_bf16 { attend_bf16 } else { attend };
+                attend(level, &head(first, column), scratch, to, dim);
+                for (row, values) in to.chunks_exact(dim).take(window).enumerate() {
+                    tile.row_mut(row).copy_from_slice(values);
+                }
+            },
+        );
     }
 }
 
@@ -216,7 +236,11 @@ mod tests {
             let projection = || map(width, &weights[..width * width], precision);
             let together = SelfAttention::new(map(3 * width, &weights, precision), projection(), 2).unwrap();
             let part = |i: usize| map(width, &weights[i * width * width..][..width * width], precision);
-            let apart = SelfAttention::apart([part(0), part(1), part(2)], projection(), 2).unwrap();
+            let apart = SelfAttention::apart(
+                Projections { query: part(0), key: part(1), value: part(2), output: projection() },
+                2,
+            )
+            .unwrap();
             let [mut a, mut b] = [Tensor::zeroed([tokens, width]), Tensor::zeroed([tokens, width])];
             let plain = Epilogue::default();
             together.forward_with(&workspace.context(), x.view(), plain, a.view_mut()).unwrap();
@@ -224,9 +248,29 @@ mod tests {
             assert_eq!(a.data(), b.data());
             assert!(a.data().iter().any(|&value| value != 0.0));
         }
-        let odd = [map(16, &[0.0; 256], Precision::F32), map(8, &[0.0; 128], Precision::F32)];
-        let [whole, half] = odd;
-        let maps = [map(16, &[0.0; 256], Precision::F32), half, map(16, &[0.0; 256], Precision::F32)];
-        assert!(SelfAttention::apart(maps, whole, 2).is_err());
+        let odd = |outputs| map(outputs, &vec![0.0; 16 * outputs], Precision::F32);
+        let maps = Projections { query: odd(16), key: odd(8), value: odd(16), output: odd(16) };
+        assert!(SelfAttention::apart(maps, 2).is_err());
+    }
+
+    #[test]
+    fn a_window_sees_itself_alone() {
+        let workspace = Workspace::new(2);
+        let ctx = workspace.context();
+        let x = Tensor::from_fn([12, 6], |[row, column]| ((row * 7 + column * 5) % 11) as f32 * 0.1);
+        let mut together = Tensor::zeroed([12, 6]);
+        let plain = Epilogue::default();
+        let maps = [map(18, &random(108, 3), Precision::F32), map(6, &random(36, 5), Precision::F32)];
+        let [qkv, projection] = maps;
+        let attention = SelfAttention::new(qkv, projection, 2).unwrap();
+        attention.forward_windows(&ctx, x.view(), 4, plain, together.view_mut()).unwrap();
+        for window in 0..3 {
+            let rows = 4 * window..4 * (window + 1);
+            let mut alone = Tensor::zeroed([4, 6]);
+            attention.forward_with(&ctx, x.view().slice(0, rows.clone()), plain, alone.view_mut()).unwrap();
+            assert_eq!(&together.data()[6 * rows.start..6 * rows.end], alone.data());
+        }
+        let uneven = attention.forward_windows(&ctx, x.view(), 5, plain, together.view_mut());
+        assert!(matches!(uneven, Err(LayerError::Windows { rows: 12, window: 5 })));
     }
 }

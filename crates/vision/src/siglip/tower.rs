@@ -1,7 +1,7 @@
 use serde::Deserialize;
 use tiny_vlm_layers::{
-    Activation, Conv2d, ConvShape, EncoderBlock, LayerError, LayerNorm, Linear, Mlp, ScratchTensor,
-    SelfAttention,
+    Activation, Conv2d, ConvShape, EncoderBlock, LayerError, LayerNorm, Linear, Mlp, Projections,
+    ScratchTensor, SelfAttention,
 };
 use tiny_vlm_tensor::{Context, Tensor, View};
 use tiny_vlm_weights::Scope;
@@ -179,11 +179,12 @@ fn block(scope: &Scope<'_>, config: &SiglipConfig) -> Result<EncoderBlock, Visio
     let (width, inner) = (config.hidden_size, config.intermediate_size);
     let (attention, mlp) = (scope.scope("self_attn"), scope.scope("mlp"));
     let map = |name| Linear::load(&attention.scope(name), width, width, true);
-    let maps = ["q_proj", "k_proj", "v_proj"].map(map);
+    let [query, key, value, output] = ["q_proj", "k_proj", "v_proj", "out_proj"].map(map);
+    let maps = Projections { query, key, value, output };
     let norm = |name| LayerNorm::load(&scope.scope(name), width, config.layer_norm_eps);
     Ok(EncoderBlock {
         attention_norm: norm("layer_norm1"),
-        attention: SelfAttention::apart(maps, map("out_proj"), config.num_attention_heads)?,
+        attention: SelfAttention::apart(maps, config.num_attention_heads)?,
         mlp_norm: norm("layer_norm2"),
         mlp: Mlp::new(
             Linear::load(&mlp.scope("fc1"), width, inner, true),
