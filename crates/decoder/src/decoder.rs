@@ -4,7 +4,7 @@ use tiny_vlm_quant::{Matrix, matmul};
 use tiny_vlm_tensor::{Context, View, ViewMut};
 use tiny_vlm_weights::Scope;
 
-use crate::{DecoderConfig, DecoderError, DecoderStage, Names, layer::DecoderLayer};
+use crate::{DecoderConfig, DecoderError, DecoderStage, Names, batch, layer::DecoderLayer};
 
 /// A decoder transformer with its weights.
 #[derive(Debug)]
@@ -53,6 +53,11 @@ impl Decoder {
         Self { cache_precision, ..self }
     }
 
+    /// Its sizes.
+    pub fn config(&self) -> &DecoderConfig {
+        &self.config
+    }
+
     /// As [`step`](DecoderStage::step), showing `observe` the hidden states of all tokens: the embeddings, and what
     /// each layer makes of them. For comparison with a reference.
     pub fn step_observed(
@@ -62,14 +67,15 @@ impl Decoder {
         mut logits: ViewMut<'_, f32, 2>,
         observe: &mut dyn FnMut(View<'_, f32, 2>),
     ) -> Result<(), DecoderError> {
-        self.check_batch(batch, logits.shape())?;
-        let DecoderConfig { hidden, head_dim, .. } = self.config;
+        let DecoderConfig { vocab, hidden, layers, head_dim, cross_attention, .. } = self.config;
+        batch::expect_shape("logits", [batch.len(), vocab], logits.shape())?;
+        batch::check(batch, hidden, self.config.cache_shape(), cross_attention.then_some(layers))?;
         let rows: usize = batch.iter().map(|sequence| sequence.input.tokens()).sum();
         for sequence in batch.iter_mut() {
             sequence.cache.grow(sequence.input.tokens())?;
         }
         let mut angles = ctx.scratch.try_take::<f32>(rows * head_dim)?;
-        let rotary = Rotary::fill(&mut angles, head_dim, self.config.rope_theta, batch);
+        let rotary = Rotary::fill(&mut angles, head_dim, self.config.rope_theta, batch)?;
         let mut x = ctx.scratch.try_take::<f32>(rows * hidden)?;
         let mut normed = ctx.scratch.try_take::<f32>(rows * hidden)?;
         let mut x = ViewMut::new([rows, hidden], &mut x)?;
@@ -109,35 +115,6 @@ impl Decoder {
         Ok(())
     }
 
-    /// Whether every sequence can enter.
-    fn check_batch(&self, batch: &[Sequence<'_>], logits: [usize; 2]) -> Result<(), DecoderError> {
-        let DecoderConfig { vocab, hidden, layers, cross_attention, .. } = self.config;
-        expect_shape("logits", [batch.len(), vocab], logits)?;
-        for (number, sequence) in batch.iter().enumerate() {
-            let refuse = |reason: String| Err(DecoderError::Sequence { sequence: number, reason });
-            if sequence.input.tokens() == 0 {
-                return refuse("no tokens enter".into());
-            }
-            if let Input::Embeddings(rows) = sequence.input
-                && rows.shape()[1] != hidden
-            {
-                return refuse(format!("embeddings of {} values enter where {hidden} do", rows.shape()[1]));
-            }
-            if sequence.cache.shape() != self.config.cache_shape() {
-                return refuse(format!("its cache is one of another decoder: {:?}", sequence.cache.shape()));
-            }
-            if let Some(memory) = sequence.memory {
-                if !cross_attention {
-                    return refuse("it has a memory, and the decoder cannot look at one".into());
-                }
-                if memory.layers() != layers {
-                    return refuse(format!("its memory is for {} layers, not {layers}", memory.layers()));
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn enter(&self, input: Input<'_>, mut out: ViewMut<'_, f32, 2>) -> Result<(), DecoderError> {
         match input {
             Input::Tokens(ids) => self.embed(ids, out),
@@ -147,25 +124,21 @@ impl Decoder {
 }
 
 impl DecoderStage for Decoder {
-    fn config(&self) -> &DecoderConfig {
-        &self.config
+    fn vocab(&self) -> usize {
+        self.config.vocab
     }
 
-    fn embed(&self, ids: &[u32], mut out: ViewMut<'_, f32, 2>) -> Result<(), DecoderError> {
-        let DecoderConfig { vocab, hidden, .. } = self.config;
-        expect_shape("embeddings", [ids.len(), hidden], out.shape())?;
-        for (place, &id) in ids.iter().enumerate() {
-            if id as usize >= vocab {
-                return Err(DecoderError::Token { id, vocab });
-            }
-            self.embeddings.row(id as usize, out.row_mut(place))?;
-        }
-        Ok(())
+    fn hidden(&self) -> usize {
+        self.config.hidden
+    }
+
+    fn embed(&self, ids: &[u32], out: ViewMut<'_, f32, 2>) -> Result<(), DecoderError> {
+        batch::embed(&self.embeddings, ids, out)
     }
 
     fn remember(&self, ctx: &Context<'_>, memory: View<'_, f32, 2>) -> Result<CrossMemory, DecoderError> {
         let [tokens, width] = memory.shape();
-        expect_shape("memory", [tokens, self.config.hidden], [tokens, width])?;
+        batch::expect_shape("memory", [tokens, self.config.hidden], [tokens, width])?;
         if !self.config.cross_attention {
             return Err(DecoderError::Config("it has no cross-attention to look at a memory with".into()));
         }
@@ -194,8 +167,4 @@ impl DecoderStage for Decoder {
     ) -> Result<(), DecoderError> {
         self.step_observed(ctx, batch, logits, &mut |_| ())
     }
-}
-
-fn expect_shape(what: &'static str, expected: [usize; 2], actual: [usize; 2]) -> Result<(), DecoderError> {
-    if expected == actual { Ok(()) } else { Err(DecoderError::Shape { what, expected, actual }) }
 }

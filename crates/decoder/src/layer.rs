@@ -78,7 +78,7 @@ impl DecoderLayer {
     ) -> Result<(), DecoderError> {
         let shape = x.shape();
         self.self_norm.forward(ctx, x.view(), ViewMut::new(shape, normed)?)?;
-        self.self_attention.add(ctx, View::new(shape, normed)?, batch, rotary, x.reborrow())?;
+        self.self_attention.add(ctx, View::new(shape, normed)?, batch, Some(rotary), x.reborrow())?;
         if let Some((norm, attention)) = &self.cross {
             norm.forward(ctx, x.view(), ViewMut::new(shape, normed)?)?;
             attention.add(ctx, View::new(shape, normed)?, batch, x.reborrow())?;

@@ -1,14 +1,17 @@
 use tiny_vlm_layers::{CrossMemory, KvCache, Sequence};
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
-use crate::{DecoderConfig, DecoderError};
+use crate::DecoderError;
 
 /// A decoder, wherever it runs: host buffers at the edge, everything else its own affair.
 ///
 /// One sequence is a batch of one. A prompt and a single token enter in the same way.
 pub trait DecoderStage: Send + Sync {
-    /// Its sizes.
-    fn config(&self) -> &DecoderConfig;
+    /// Tokens that it can look up, and scores that it gives.
+    fn vocab(&self) -> usize;
+
+    /// Length of an embedding.
+    fn hidden(&self) -> usize;
 
     /// Writes the embeddings of tokens, a row each: the text around what is placed in a prompt.
     fn embed(&self, ids: &[u32], out: ViewMut<'_, f32, 2>) -> Result<(), DecoderError>;
