@@ -7,6 +7,8 @@ pub struct SamplingOptions {
     /// Divides the logits of tokens that have occurred when they are positive, and multiplies them when not
     /// (Keskar et al., 2019, arXiv:1909.05858). 1 does nothing.
     pub repetition_penalty: f32,
+    /// Runs of this many tokens come once only, those of the prompt counted; 0 lets them come again.
+    pub no_repeat_ngram: usize,
     /// Divides all logits. 0 chooses the likeliest token, whatever the filters say.
     pub temperature: f32,
     /// Keeps this many of the likeliest tokens; `None` keeps all.
@@ -23,7 +25,15 @@ pub struct SamplingOptions {
 
 impl Default for SamplingOptions {
     fn default() -> Self {
-        Self { repetition_penalty: 1.0, temperature: 0.0, top_k: None, top_p: 1.0, min_p: 0.0, seed: 0 }
+        Self {
+            repetition_penalty: 1.0,
+            no_repeat_ngram: 0,
+            temperature: 0.0,
+            top_k: None,
+            top_p: 1.0,
+            min_p: 0.0,
+            seed: 0,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Choosing a token from logits, without allocating.
 
-use super::{SamplingError, SamplingOptions, random::Random};
+use super::{SamplingError, SamplingOptions, ngrams, random::Random};
 
 /// A chosen token.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -30,6 +30,10 @@ pub struct Sampler {
     random: Random,
     /// Bit `i % 64` of word `i / 64` says whether token `i` has occurred.
     occurred: Vec<u64>,
+    /// Tokens in the order that they occurred in, where runs of them may come once only.
+    history: Vec<u32>,
+    /// Tokens that would complete such a run again.
+    banned: Vec<u32>,
     /// What the filters have left; as long as the vocabulary at most.
     candidates: Vec<Candidate>,
 }
@@ -48,6 +52,9 @@ impl Candidate {
     }
 }
 
+/// Tokens of a text that there is room for from the start, where they are to be remembered.
+const HISTORY: usize = 4096;
+
 /// How many candidates top-p sorts at first; most texts need no more.
 const FIRST_SORTED: usize = 64;
 
@@ -57,18 +64,24 @@ impl Sampler {
         options.check()?;
         let random = Random::new(options.seed);
         let candidates = if options.temperature > 0.0 { vocab } else { 0 };
+        let room = if options.no_repeat_ngram > 0 { HISTORY } else { 0 };
         Ok(Self {
             options,
             random,
             occurred: vec![0; vocab.div_ceil(64)],
+            history: Vec::with_capacity(room),
+            banned: Vec::with_capacity(room),
             candidates: Vec::with_capacity(candidates),
         })
     }
 
-    /// Marks a token as having occurred, for the repetition penalty: those of the prompt, and those chosen.
+    /// Marks a token as having occurred, for what is not to be repeated: those of the prompt, and those chosen.
     pub fn observe(&mut self, id: u32) {
         if let Some(word) = self.occurred.get_mut(id as usize / 64) {
             *word |= 1 << (id % 64);
+        }
+        if self.options.no_repeat_ngram > 0 {
+            self.history.push(id);
         }
     }
 
@@ -76,19 +89,29 @@ impl Sampler {
     ///
     /// Logits that are not numbers are taken as −∞; with no others, and with none at all, it is token 0.
     pub fn choose(&mut self, logits: &[f32]) -> Choice {
+        self.banned.clear();
+        ngrams::repeated(&self.history, self.options.no_repeat_ngram, |id| self.banned.push(id));
         let id = if self.options.temperature > 0.0 { self.sample(logits) } else { self.greedy(logits) };
+        Choice { id, logprob: log_probability(logits, id) }
+    }
+
+    /// The token `id` as a choice, whatever its score.
+    pub fn forced(&self, logits: &[f32], id: u32) -> Choice {
         Choice { id, logprob: log_probability(logits, id) }
     }
 
     /// The highest score; of equals, the lowest id.
     fn greedy(&self, logits: &[f32]) -> u32 {
-        if self.options.repetition_penalty == 1.0 {
+        if self.options.repetition_penalty == 1.0 && self.banned.is_empty() {
             return argmax(logits.iter().copied());
         }
         argmax((0..).zip(logits).map(|(id, &logit)| self.penalized(id, logit)))
     }
 
     fn penalized(&self, id: u32, logit: f32) -> f32 {
+        if self.banned.contains(&id) {
+            return f32::NEG_INFINITY;
+        }
         let penalty = self.options.repetition_penalty;
         let occurred = self.occurred.get(id as usize / 64).is_some_and(|word| word >> (id % 64) & 1 == 1);
         match occurred {
@@ -178,10 +201,19 @@ fn argmax(values: impl Iterator<Item = f32>) -> u32 {
 
 /// The logarithm of what softmax makes of the logit of `id`.
 fn log_probability(logits: &[f32], id: u32) -> f32 {
+    match (logits.get(id as usize), log_normalizer(logits)) {
+        (Some(logit), Some((highest, log_sum))) => logit - highest - log_sum,
+        _ => f32::NEG_INFINITY,
+    }
+}
+
+/// What is subtracted from a logit to make its log-probability, in two parts: the highest logit, and the logarithm of the
+/// sum of the exponentials of what is left. Nothing where the highest is not finite.
+pub(super) fn log_normalizer(logits: &[f32]) -> Option<(f32, f32)> {
     let highest = logits.iter().fold(f32::NEG_INFINITY, |highest, &logit| highest.max(logit));
-    let Some(&logit) = logits.get(id as usize).filter(|_| highest.is_finite()) else {
-        return f32::NEG_INFINITY;
-    };
+    if !highest.is_finite() {
+        return None;
+    }
     let mut sums = [0.0_f32; 16];
     let (rows, rest) = logits.as_chunks::<16>();
     for row in rows {
@@ -191,7 +223,7 @@ fn log_probability(logits: &[f32], id: u32) -> f32 {
     }
     let mut sum: f32 = sums.iter().sum();
     sum += rest.iter().map(|&logit| exp_of_negative(logit - highest)).sum::<f32>();
-    logit - highest - sum.ln()
+    Some((highest, sum.ln()))
 }
 
 /// eˣ for x ≤ 0 to 3e-7 of itself, in operations that the compiler can do several of at a time; what is not a
@@ -332,6 +364,22 @@ mod tests {
         sampler.observe(u32::MAX);
         assert_eq!(sampler.choose(&[3.0, 2.0, -1.0]).id, 1);
         assert_eq!(sampler.choose(&[-0.6, -1.0, -5.0]).id, 1);
+    }
+
+    #[test]
+    fn runs_of_tokens_come_once() {
+        for temperature in [0.0, 1.0] {
+            let options = SamplingOptions { no_repeat_ngram: 2, temperature, ..SamplingOptions::default() };
+            let mut sampler = sampler(options);
+            [4, 7, 4].into_iter().for_each(|id| sampler.observe(id));
+            let mut logits = [-20.0; 9];
+            (logits[7], logits[2]) = (9.0, 1.0);
+            let choice = sampler.choose(&logits);
+            assert_eq!(choice.id, 2);
+            assert!((choice.logprob + 8.0).abs() < 1e-2);
+            sampler.observe(2);
+            assert_eq!(sampler.choose(&logits).id, 7);
+        }
     }
 
     #[test]
