@@ -12,6 +12,7 @@
 //! Classifiers take a [`SquareProcessor`]'s pixels; [`ResNet`] makes a map of features of them, and [`global_mean`] one
 //! vector.
 //! [`FastVit`] is the tower of FastVLM and, with a head, a classifier of its own.
+//! Florence-2's tower is a [`Davit`], which takes a [`SquareProcessor`]'s pixels.
 //!
 //! Networks take the weights' [`Scope`](tiny_vlm_weights::Scope) and a config, and run in a
 //! [`Context`](tiny_vlm_tensor::Context). The rules between them are plain functions over maps and boxes:
@@ -34,6 +35,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod davit;
 mod error;
 mod fastvit;
 mod folded;
@@ -56,6 +58,7 @@ mod trunk;
 mod upsample;
 
 pub use config::{LinesConfig, ReaderConfig, ThingsConfig, TowerConfig};
+pub use davit::{Davit, DavitConfig, DavitLayout, DavitStep};
 pub use error::VisionError;
 pub use fastvit::{FastVit, FastVitConfig, FastVitSizes};
 pub use lines::{
