@@ -4,6 +4,8 @@
 //! place features among the words of a prompt ([`Placement`]) bring them to the decoder's width first, as
 //! [`PixelShuffle`] and [`MlpProjector`] do.
 //!
+//! [`Florence2Projector`] makes the tokens of a text encoder of a map.
+//!
 //! ```
 //! use tiny_vlm_fusion::{POSITION_FEATURES, position_features};
 //!
@@ -13,11 +15,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod florence2;
 mod object_tokens;
 mod pixel_shuffle;
 mod placement;
 mod projector;
 
+pub use florence2::{Florence2Projector, Florence2ProjectorConfig, Florence2ProjectorLayout};
 pub use object_tokens::{ObjectTokens, ObjectTokensConfig, POSITION_FEATURES, position_features};
 pub use pixel_shuffle::PixelShuffle;
 pub use placement::Placement;
