@@ -60,6 +60,15 @@ pub enum ModelError {
     /// The model has no classifier.
     #[error("this model knows no classes")]
     NoClasses,
+    /// The family does not say where things are.
+    #[error("this model does not locate things")]
+    NoDetector,
+    /// A task of the family that takes no particulars was given some.
+    #[error("{token} must be the whole question")]
+    TaskAlone {
+        /// What asks for the task.
+        token: &'static str,
+    },
     /// There is no memory for what the work needs.
     #[error("{0}")]
     Memory(String),
@@ -89,6 +98,8 @@ impl ModelError {
             Self::Plan(_) => "model-plan",
             Self::NoReader => "model-no-reader",
             Self::NoClasses => "model-no-classes",
+            Self::NoDetector => "model-no-detector",
+            Self::TaskAlone { .. } => "task-alone",
             Self::Memory(_) => "memory",
             Self::Stopped(Stopped::Cancelled) => "cancelled",
             Self::Stopped(Stopped::Deadline) => "deadline",
@@ -131,7 +142,7 @@ impl From<DecoderError> for ModelError {
 
 impl ModelError {
     /// What a layer of a stage says.
-    fn from_layer(stage: &'static str, error: LayerError) -> Self {
+    pub(crate) fn from_layer(stage: &'static str, error: LayerError) -> Self {
         match error {
             LayerError::Stopped(stopped) => Self::Stopped(stopped),
             LayerError::Memory(error) | LayerError::Tensor(TensorError::Memory(error)) => {

@@ -4,12 +4,14 @@ use std::{any::Any, sync::Arc};
 
 use tiny_vlm_image::{Image, Limits, Options as ImageOptions};
 use tiny_vlm_tensor::Context;
-use tiny_vlm_text::Tokenizer;
+use tiny_vlm_text::{DecodeStream, Tokenizer};
 
-use crate::{Features, Line, ModelError, PreparedPrompt, PromptParts, RequestShape, Special};
+use crate::{
+    Features, Generation, Line, ModelError, PreparedPrompt, PromptParts, Region, RequestShape, Special,
+};
 
 /// What is known of a loaded model.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ModelInfo {
     /// The family, as the registry knows it.
@@ -24,6 +26,10 @@ pub struct ModelInfo {
     pub vocab: usize,
     /// Tokens that the decoder has room for, prompt and answer together.
     pub context: usize,
+    /// Tokens that the encoder has room for, where the family has one for the prompt.
+    pub encoder_context: Option<usize>,
+    /// How tokens are chosen where the request does not say.
+    pub generation: Generation,
     /// Most tokens of an answer where the request does not say.
     pub max_tokens: usize,
     /// Images that are looked at together.
@@ -32,6 +38,12 @@ pub struct ModelInfo {
     pub converses: bool,
     /// Whether print can be read.
     pub reads: bool,
+    /// Whether print is read by answering [`Task::Read`](crate::Task::Read), rather than by [`Family::read`].
+    pub reads_by_answering: bool,
+    /// Whether things can be located, by answering [`Task::Detect`](crate::Task::Detect).
+    pub locates: bool,
+    /// Whether descriptions are in English, whatever the language that is asked for.
+    pub english_only: bool,
     /// Operators and the kernels that they take on this machine.
     pub kernels: Vec<(String, String)>,
 }
@@ -46,10 +58,15 @@ impl ModelInfo {
             weight_bytes: 0,
             vocab,
             context,
+            encoder_context: None,
+            generation: Generation::default(),
             max_tokens: 256,
             max_images: 1,
             converses: false,
             reads: false,
+            reads_by_answering: false,
+            locates: false,
+            english_only: false,
             kernels: Vec::new(),
         }
     }
@@ -108,6 +125,11 @@ pub trait Family: Send + Sync {
 
     /// The tokens and their text.
     fn tokenizer(&self) -> &Tokenizer;
+
+    /// What makes text of the tokens of an answer.
+    fn decode_stream(&self) -> DecodeStream {
+        self.tokenizer().decode_stream()
+    }
 
     /// How files become the pixels that this family was trained on.
     fn image_options(&self, limits: Limits) -> ImageOptions {
@@ -170,6 +192,11 @@ pub trait Family: Send + Sync {
 
     /// What a token of an answer means.
     fn special(&self, token: u32) -> Special;
+
+    /// The parts of the images that a complete answer speaks of.
+    fn regions(&self, _prompt: &PreparedPrompt, _features: &[Arc<Features>], _answer: &str) -> Vec<Region> {
+        Vec::new()
+    }
 
     /// The print on an image, line by line in reading order.
     fn read(&self, _context: &Context<'_>, _image: &Image) -> Result<Vec<Line>, ModelError> {

@@ -22,6 +22,51 @@ pub struct Thing {
     pub confidence: f32,
 }
 
+/// A part of an image that an answer speaks of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Region {
+    /// What the answer calls it; empty where it calls it nothing.
+    pub label: String,
+    /// Where it is.
+    pub shape: RegionShape,
+    /// How sure the model is of it, where it says.
+    pub score: Option<f32>,
+}
+
+/// Where a region is, in pixels of the image.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum RegionShape {
+    /// Left, top, right and bottom.
+    Box([f32; 4]),
+    /// Corners in the order of reading: upper left, upper right, lower right, lower left.
+    Quad([[f32; 2]; 4]),
+    /// Outlines, each a ring of corners.
+    Polygons(Vec<Vec<[f32; 2]>>),
+}
+
+impl RegionShape {
+    /// Left, top, right and bottom of all of it; nothing of no corners.
+    ///
+    /// ```
+    /// use tiny_vlm_models::RegionShape;
+    ///
+    /// let quad = RegionShape::Quad([[1.0, 2.0], [5.0, 1.0], [6.0, 4.0], [0.0, 3.0]]);
+    /// assert_eq!(quad.bounds(), Some([0.0, 1.0, 6.0, 4.0]));
+    /// ```
+    pub fn bounds(&self) -> Option<[f32; 4]> {
+        let around = |bounds: Option<[f32; 4]>, &[x, y]: &[f32; 2]| {
+            let [left, top, right, bottom] = bounds.unwrap_or([x, y, x, y]);
+            Some([left.min(x), top.min(y), right.max(x), bottom.max(y)])
+        };
+        match self {
+            Self::Box(bounds) => Some(*bounds),
+            Self::Quad(corners) => corners.iter().fold(None, around),
+            Self::Polygons(outlines) => outlines.iter().flatten().fold(None, around),
+        }
+    }
+}
+
 /// What a family made of one image: kept, shared and looked up by the runtime, understood by the family alone.
 pub struct Features {
     /// Positions that the image takes in the prompt or in the memory.

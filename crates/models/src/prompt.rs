@@ -10,6 +10,10 @@ pub enum Task<'a> {
     Question(&'a str),
     /// A description in this language.
     Caption(Lang),
+    /// The things and where they are, for a family that [locates](crate::ModelInfo::locates).
+    Detect,
+    /// The print and where it is, for a family that [reads by answering](crate::ModelInfo::reads_by_answering).
+    Read,
 }
 
 /// A question that was answered before in the same conversation.
@@ -46,6 +50,8 @@ pub struct PreparedPrompt {
     pub image_ids: usize,
     /// Tokens of the encoder, where the family has one for text.
     pub encoder_ids: Vec<u32>,
+    /// What the family wants to know again of the question when its answer is complete.
+    pub tag: u32,
 }
 
 impl PreparedPrompt {
@@ -62,6 +68,8 @@ pub enum Special {
     None,
     /// The answer ends before it.
     End,
+    /// It belongs to the answer, and says nothing.
+    Silent,
     /// The print on the images goes here.
     Read,
 }

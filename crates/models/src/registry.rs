@@ -4,7 +4,9 @@ use std::{path::Path, sync::Arc};
 
 use serde::Deserialize;
 
-use crate::{Family, ImageFamily, ModelError, ModelOptions, Source, fastvit, fastvlm, nano, resnet, smolvlm};
+use crate::{
+    Family, ImageFamily, ModelError, ModelOptions, Source, fastvit, fastvlm, florence2, nano, resnet, smolvlm,
+};
 
 /// A family: the `model_type` of its configurations, and how one is loaded.
 struct Entry {
@@ -21,6 +23,7 @@ const FAMILIES: &[Entry] = &[
     Entry { model_type: smolvlm::SMOLVLM, load: smolvlm::Smolvlm::load },
     Entry { model_type: fastvlm::PORT, load: fastvlm::FastVlm::load },
     Entry { model_type: fastvlm::APPLE, load: fastvlm::FastVlm::load },
+    Entry { model_type: florence2::MODEL_TYPE, load: florence2::Florence2::load },
 ];
 
 /// A family of image models: the `model_type` or the `architecture`s of its configurations, and how one is loaded.

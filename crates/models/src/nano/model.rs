@@ -119,6 +119,8 @@ impl Family for Nano {
                 .config
                 .caption(lang)
                 .ok_or_else(|| ModelError::config("config.json", format!("no caption in {lang}")))?,
+            Task::Detect => return Err(ModelError::NoDetector),
+            Task::Read => return Err(ModelError::NoReader),
         };
         let mut ids = vec![self.config.special_tokens.question];
         self.tokenizer.encode_into(question, &mut ids);
