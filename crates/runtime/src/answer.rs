@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tiny_vlm_models::{Line, Thing};
+use tiny_vlm_models::{Line, Region, Thing};
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +83,8 @@ pub enum Note {
         /// How many.
         count: usize,
     },
+    /// The answer is in English, and another language was asked for.
+    EnglishOnly,
 }
 
 impl Note {
@@ -90,6 +92,7 @@ impl Note {
     pub fn code(&self) -> &'static str {
         match self {
             Self::ControlCharacters { .. } => "note-control-characters",
+            Self::EnglishOnly => "note-english-only",
         }
     }
 
@@ -97,6 +100,7 @@ impl Note {
     pub fn details(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::ControlCharacters { count } => vec![("count", count.to_string())],
+            Self::EnglishOnly => Vec::new(),
         }
     }
 }
@@ -118,6 +122,8 @@ pub struct Answer {
     pub lines: Vec<Line>,
     /// The things on the images that were found on the way, from left to right, image after image.
     pub things: Vec<Thing>,
+    /// The parts of the images that the answer speaks of, in its order.
+    pub regions: Vec<Region>,
     /// How long the stages took.
     pub timings: Timings,
     /// What the caller may want to know.

@@ -136,6 +136,8 @@ impl Error {
         "model-plan",
         "model-no-reader",
         "model-no-classes",
+        "model-no-detector",
+        "task-alone",
         "memory",
         "fault",
     ];
@@ -155,9 +157,13 @@ impl Error {
                 Stopped::Cancelled => ErrorKind::Cancelled,
                 Stopped::Deadline => ErrorKind::Deadline,
             },
-            Self::Model(ModelError::NoReader | ModelError::NoClasses | ModelError::Plan(_)) => {
-                ErrorKind::Input
-            }
+            Self::Model(
+                ModelError::NoReader
+                | ModelError::NoClasses
+                | ModelError::NoDetector
+                | ModelError::TaskAlone { .. }
+                | ModelError::Plan(_),
+            ) => ErrorKind::Input,
             Self::Model(_) | Self::Unfinished => ErrorKind::Fault,
         }
     }
@@ -245,6 +251,7 @@ fn model_details(error: &ModelError) -> Vec<(&'static str, String)> {
             vec![("path", path.display().to_string()), ("reason", source.to_string())]
         }
         ModelError::Config { file, detail } => vec![("file", (*file).to_owned()), ("detail", detail.clone())],
+        ModelError::TaskAlone { token } => vec![("name", (*token).to_owned())],
         ModelError::Unknown { name, known } => {
             vec![("name", name.clone()), ("known", known.join(", "))]
         }
@@ -273,6 +280,8 @@ mod tests {
             (Error::Model(ModelError::Stopped(Stopped::Cancelled)), ErrorKind::Cancelled),
             (Error::Model(ModelError::NoReader), ErrorKind::Input),
             (Error::Model(ModelError::NoClasses), ErrorKind::Input),
+            (Error::Model(ModelError::NoDetector), ErrorKind::Input),
+            (Error::Model(ModelError::TaskAlone { token: "<OD>" }), ErrorKind::Input),
             (Error::QuestionEmpty, ErrorKind::Input),
             (Error::QuestionTooLong { tokens: 9, limit: 8 }, ErrorKind::Capacity),
             (Error::Language(UnknownLang("tlh".into())), ErrorKind::Input),

@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod beams;
 mod constrain;
 mod content_hash;
 mod diagnose;
@@ -48,7 +49,8 @@ pub use system::{Kernel, System};
 pub use tiny_vlm_models::{
     Budget, CachePrecision, Detail, Family, ImageCost, ImageFamily, ImageModelInfo, InspectedTensor,
     Inspection, Lang, Line, LoadError, ModelError, ModelInfo, Precision, Profile, QuantizeOptions, Quantized,
-    QuantizedMatrix, RequestShape, Source, Target, Thing, UnknownLang, WeightFormat, inspect, quantize,
+    QuantizedMatrix, Region, RegionShape, RequestShape, Source, Target, Thing, UnknownLang, WeightFormat,
+    inspect, quantize,
 };
 pub use tiny_vlm_tensor::{Progress, Stop};
 #[cfg(feature = "grammar")]

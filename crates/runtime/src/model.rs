@@ -70,6 +70,12 @@ impl Model {
         self.session().stream(prompt, &RequestOptions::default())?.answer()
     }
 
+    /// The things on an image and where they are: an answer's regions.
+    pub fn detect(&self, image: &Image) -> Result<Answer, Error> {
+        let prompt = Prompt::new().image(image).detect();
+        self.session().stream(prompt, &RequestOptions::default())?.answer()
+    }
+
     /// The print on an image.
     pub fn read(&self, image: &Image) -> Result<Reading, Error> {
         self.session().read(image, &RequestOptions::default())

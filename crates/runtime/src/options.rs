@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tiny_vlm_decoder::sampling::MOST_BEAMS;
 use tiny_vlm_models::{CachePrecision, Lang, ModelOptions, Precision, Profile, RequestShape};
 use tiny_vlm_tensor::{Stop, default_threads};
 
@@ -121,6 +122,14 @@ pub struct RequestOptions {
     pub min_p: f32,
     /// Divides the scores of tokens that the answer already has; 1 leaves them.
     pub repetition_penalty: f32,
+    /// Runs of this many tokens come once only; 0 lets them come again, `None` leaves it to the family.
+    pub no_repeat_ngram_size: Option<usize>,
+    /// Texts that are written side by side, of which the best as a whole is the answer; `None` leaves it to the family,
+    /// and is 1 at a temperature above 0 and where a grammar is kept to. What several have in common is streamed, the rest when the best is known.
+    pub num_beams: Option<usize>,
+    /// The power of its length that the log-probability of such a text is divided by: above 0, long ones are favoured.
+    /// `None` leaves it to the family.
+    pub length_penalty: Option<f32>,
     /// Where chance starts: the same seed gives the same answer, on any number of threads.
     pub seed: u64,
     /// The answer ends before any of these.
@@ -149,6 +158,9 @@ impl Default for RequestOptions {
             top_p: 1.0,
             min_p: 0.0,
             repetition_penalty: 1.0,
+            no_repeat_ngram_size: None,
+            num_beams: None,
+            length_penalty: None,
             seed: 0,
             stop: Vec::new(),
             #[cfg(feature = "grammar")]
@@ -173,6 +185,12 @@ impl RequestOptions {
     #[must_use]
     pub fn temperature(self, temperature: f32) -> Self {
         Self { temperature, ..self }
+    }
+
+    /// The same with this many texts side by side.
+    #[must_use]
+    pub fn num_beams(self, num_beams: usize) -> Self {
+        Self { num_beams: Some(num_beams), ..self }
     }
 
     /// The same with this seed.
@@ -233,6 +251,24 @@ impl RequestOptions {
         if !(0.01..=100.0).contains(&self.repetition_penalty) {
             return wrong("repetition_penalty", &self.repetition_penalty, "0.01..100");
         }
+        if let Some(size) = self.no_repeat_ngram_size.filter(|&size| size > 1024) {
+            return wrong("no_repeat_ngram_size", &size, "≤ 1024");
+        }
+        if let Some(beams) = self.num_beams {
+            if !(1..=MOST_BEAMS).contains(&beams) {
+                return wrong("num_beams", &beams, "1..64");
+            }
+            if beams > 1 && self.temperature > 0.0 {
+                return wrong("num_beams", &beams, "1, temperature > 0");
+            }
+            #[cfg(feature = "grammar")]
+            if beams > 1 && self.grammar.is_some() {
+                return wrong("num_beams", &beams, "1, grammar");
+            }
+        }
+        if let Some(penalty) = self.length_penalty.filter(|penalty| !(-100.0..=100.0).contains(penalty)) {
+            return wrong("length_penalty", &penalty, "-100..100");
+        }
         if self.stop.len() > MAX_STOPS {
             return wrong("stop", &self.stop.len(), "≤ 16");
         }
@@ -267,6 +303,14 @@ mod tests {
             name(RequestOptions { repetition_penalty: 0.0, ..Default::default() }),
             "repetition_penalty"
         );
+        assert_eq!(name(RequestOptions::default().num_beams(0)), "num_beams");
+        assert_eq!(name(RequestOptions::default().num_beams(65)), "num_beams");
+        assert_eq!(name(RequestOptions::default().num_beams(2).temperature(0.5)), "num_beams");
+        assert!(RequestOptions::default().num_beams(1).temperature(0.5).check().is_ok());
+        let penalty = RequestOptions { length_penalty: Some(f32::NAN), ..Default::default() };
+        assert_eq!(name(penalty), "length_penalty");
+        let runs = RequestOptions { no_repeat_ngram_size: Some(2000), ..Default::default() };
+        assert_eq!(name(runs), "no_repeat_ngram_size");
         assert_eq!(name(RequestOptions { stop: vec![String::new(); 17], ..Default::default() }), "stop");
     }
 

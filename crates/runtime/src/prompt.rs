@@ -25,6 +25,8 @@ pub struct Prompt<'a> {
 pub(crate) enum Wanted {
     Text(String),
     Caption(Lang),
+    Detect,
+    Read,
 }
 
 impl Default for Wanted {
@@ -57,6 +59,21 @@ impl<'a> Prompt<'a> {
     #[must_use]
     pub fn caption(mut self, lang: Lang) -> Self {
         self.wanted = Wanted::Caption(lang);
+        self
+    }
+
+    /// With the wish for the things and where they are, which come as the answer's regions.
+    #[must_use]
+    pub fn detect(mut self) -> Self {
+        self.wanted = Wanted::Detect;
+        self
+    }
+
+    /// With the wish for the print and where it is, as an answer's regions. Not every family that
+    /// [reads](crate::Session::read) does so by answering.
+    #[must_use]
+    pub fn read(mut self) -> Self {
+        self.wanted = Wanted::Read;
         self
     }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use tiny_vlm_image::Image;
-use tiny_vlm_models::{Features, PromptParts, Task, Turn};
-use tiny_vlm_tensor::{Clock, Progress, Silent, Stop, SystemClock};
+use tiny_vlm_models::{Features, Lang, Line, ModelError, PromptParts, Region, RegionShape, Task, Turn};
+use tiny_vlm_tensor::{Clock, Progress, Silent, Stop, Stopped, SystemClock};
 
 use crate::{
-    Error, Model, Prompt, Reading, RequestOptions, Stream,
+    Error, FinishReason, Model, Note, Prompt, Reading, RequestOptions, Stream,
     prompt::Wanted,
     question,
     stream::{Begun, Computed, Record},
@@ -58,7 +58,15 @@ impl Session {
             Wanted::Text(text) => {
                 Wanted::Text(question::prepare(text, options.max_question_bytes, &mut notes)?)
             }
-            Wanted::Caption(lang) => Wanted::Caption(*lang),
+            Wanted::Caption(lang) => {
+                if self.model.info().english_only && *lang != Lang::En {
+                    notes.push(Note::EnglishOnly);
+                }
+                Wanted::Caption(*lang)
+            }
+            Wanted::Detect if !self.model.info().locates => return Err(ModelError::NoDetector.into()),
+            Wanted::Read if !self.model.info().reads_by_answering => return Err(ModelError::NoReader.into()),
+            wanted => wanted.clone(),
         };
         let stop = request_stop(options);
         let before = self.features.len();
@@ -75,6 +83,8 @@ impl Session {
             task: match &wanted {
                 Wanted::Text(text) => Task::Question(text),
                 Wanted::Caption(lang) => Task::Caption(*lang),
+                Wanted::Detect => Task::Detect,
+                Wanted::Read => Task::Read,
             },
             lang: options.lang,
         };
@@ -86,6 +96,10 @@ impl Session {
             if family.info().converses {
                 self.features.truncate(before);
             }
+            return Err(Error::QuestionTooLong { tokens, limit });
+        }
+        let tokens = prepared.encoder_ids.len();
+        if let Some(limit) = family.info().encoder_context.filter(|&limit| tokens > limit) {
             return Err(Error::QuestionTooLong { tokens, limit });
         }
         let question = if let Wanted::Text(text) = wanted { text } else { String::new() };
@@ -105,8 +119,13 @@ impl Session {
     }
 
     /// The print on an image, which need not be one of the conversation's.
+    ///
+    /// Where the model reads by answering, the confidence of a line is that of the whole answer.
     pub fn read(&mut self, image: &Image, options: &RequestOptions) -> Result<Reading, Error> {
         let started = SystemClock.now();
+        if self.model.info().reads_by_answering {
+            return self.read_by_answering(image, options);
+        }
         let stop = request_stop(options);
         let workspace = self.model.workspaces().take(&stop, &SystemClock)?;
         let context = workspace.context();
@@ -119,6 +138,23 @@ impl Session {
         context.check()?;
         let lines = self.model.family().read(&context, image)?;
         Ok(Reading { lines, elapsed: SystemClock.now().saturating_sub(started) })
+    }
+
+    fn read_by_answering(&self, image: &Image, options: &RequestOptions) -> Result<Reading, Error> {
+        let mut session = Session { progress: self.progress.clone(), ..Session::new(self.model.clone()) };
+        let answer = session.stream(Prompt::new().image(image).read(), options)?.answer()?;
+        match answer.finish {
+            FinishReason::Cancelled => return Err(Stopped::Cancelled.into()),
+            FinishReason::Deadline => return Err(Stopped::Deadline.into()),
+            _ => {}
+        }
+        let confidence = answer.mean_logprob.exp();
+        let line = |region: Region| match region.shape {
+            RegionShape::Quad(quad) => Some(Line { text: region.label, quad, confidence }),
+            _ => None,
+        };
+        let lines = answer.regions.into_iter().filter_map(line).collect();
+        Ok(Reading { lines, elapsed: answer.timings.total })
     }
 
     /// Looks at the prompt's images.

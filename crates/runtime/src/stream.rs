@@ -3,16 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use tiny_vlm_decoder::sampling::{Sampler, SamplingOptions};
-use tiny_vlm_models::{Features, Line, ModelError, PreparedPrompt, Sequence, Special, Step, Turn};
+use tiny_vlm_models::{Features, Line, ModelError, ModelInfo, PreparedPrompt, Sequence, Special, Step, Turn};
 use tiny_vlm_tensor::{Clock, Progress, Stop, Stopped, SystemClock};
 use tiny_vlm_text::DecodeStream;
 
 use crate::{
-    Answer, Error, FinishReason, Model, Note, RequestOptions, Timings, Usage, constrain::Constrained,
-    stop_strings::StopStrings,
+    Answer, Error, FinishReason, Model, Note, RequestOptions, Timings, Usage, beams::Beams,
+    constrain::Constrained, stop_strings::StopStrings,
 };
 
 /// The pieces of an answer, as they come. A piece is never empty and never ends within a character.
+///
+/// Where several texts are written [side by side](RequestOptions::num_beams), a piece is what all of them have in common,
+/// and the rest comes when the best is known.
 ///
 /// When the request is cancelled or its deadline passes before the first token, that is an error; later, the answer
 /// ends there and [says so](Answer::finish).
@@ -45,9 +48,14 @@ pub struct Stream<'s> {
     entered: Vec<u32>,
     sampler: Sampler,
     constrained: Constrained,
+    beams: Option<Beams>,
     scores: Vec<f32>,
     writer: Writer,
+    /// Tokens that the last step settled.
+    chosen: Vec<u32>,
     last: u32,
+    /// Whether a step was completed.
+    begun: bool,
     logprobs: f64,
     usage: Usage,
     timings: Timings,
@@ -99,16 +107,21 @@ impl<'s> Stream<'s> {
         let Begun { prompt, notes, encode, started, question, images } = begun;
         let family = model.family();
         let info = family.info();
-        let mut sampler = Sampler::new(sampling(options), info.vocab)
-            .map_err(|error| Error::Model(ModelError::stage("sampling", error)))?;
+        let failed = |error| Error::Model(ModelError::stage("sampling", error));
+        let mut sampler = Sampler::new(sampling(options, info), info.vocab).map_err(failed)?;
         for &id in &prompt.ids {
             sampler.observe(id);
         }
         let room = info.context.saturating_sub(prompt.ids.len());
+        let limit = options.max_tokens.unwrap_or(info.max_tokens).min(room);
+        let constrained = Constrained::begin(model, options)?;
+        // Chance and grammars follow one text; who asks for them gets them.
+        let alone = options.temperature > 0.0 || !constrained.is_free();
+        let beams = Beams::new(options, family, &prompt.ids, limit, alone).map_err(failed)?;
         let image_tokens = features.iter().map(|features| features.tokens).sum();
         let usage = Usage {
             image_tokens,
-            prompt_tokens: prompt.ids.len() - prompt.image_ids.min(prompt.ids.len()),
+            prompt_tokens: (prompt.ids.len() + prompt.encoder_ids.len()).saturating_sub(prompt.image_ids),
             ..Usage::default()
         };
         let spent = SystemClock.now().saturating_sub(started);
@@ -116,14 +129,12 @@ impl<'s> Stream<'s> {
         let lines = features.iter().flat_map(|features| features.lines.iter().cloned()).collect();
         let constrained = Constrained::begin(model, options)?;
         Ok(Self {
-            writer: Writer::new(
-                family.tokenizer().decode_stream(),
-                &options.stop,
-                lines,
-                constrained.is_free(),
-            ),
-            limit: options.max_tokens.unwrap_or(info.max_tokens).min(room),
+            writer: Writer::new(family.decode_stream(), &options.stop, lines, constrained.is_free()),
+            limit,
+            beams,
             scores: vec![0.0; info.vocab],
+            chosen: Vec::with_capacity(1),
+            begun: false,
             sequence: None,
             entered: Vec::new(),
             state: State::Writing,
@@ -161,6 +172,7 @@ impl<'s> Stream<'s> {
             piece?;
         }
         let State::Finished(finish) = self.state else { return Err(Error::Unfinished) };
+        let regions = self.model.family().regions(&self.prompt, self.features, &self.writer.text);
         let tokens = self.usage.completion_tokens;
         Ok(Answer {
             text: self.writer.text,
@@ -169,6 +181,7 @@ impl<'s> Stream<'s> {
             mean_logprob: if tokens > 0 { (self.logprobs / tokens as f64) as f32 } else { 0.0 },
             lines: self.writer.lines,
             things: self.features.iter().flat_map(|features| features.things.iter().cloned()).collect(),
+            regions,
             timings: self.timings,
             notes: self.notes,
         })
@@ -177,6 +190,7 @@ impl<'s> Stream<'s> {
     /// The scores of the first token of the answer, instead of the answer.
     pub(crate) fn into_scores(mut self) -> Result<Vec<f32>, Error> {
         self.step()?;
+        self.scores.truncate(self.model.info().vocab);
         Ok(self.scores)
     }
 
@@ -188,10 +202,10 @@ impl<'s> Stream<'s> {
         while ready.is_empty() && self.state == State::Writing {
             let stepped = self.step();
             self.timings.total = before + SystemClock.now().saturating_sub(started);
-            let first = self.sequence_is_new();
             match stepped {
-                Ok(token) => self.take(token, &mut ready),
-                Err(Error::Stopped(stopped) | Error::Model(ModelError::Stopped(stopped))) if !first => {
+                Ok(()) => self.take_chosen(&mut ready),
+                Err(Error::Stopped(stopped) | Error::Model(ModelError::Stopped(stopped))) if self.begun => {
+                    self.take_unsettled(&mut ready);
                     self.finish(stopped.into(), &mut ready);
                 }
                 Err(error) => {
@@ -203,13 +217,9 @@ impl<'s> Stream<'s> {
         Ok(Some(ready).filter(|ready| !ready.is_empty()))
     }
 
-    fn sequence_is_new(&self) -> bool {
-        self.usage.completion_tokens == 0
-    }
-
-    /// One step of the decoder, and the token chosen from its scores.
-    fn step(&mut self) -> Result<u32, Error> {
-        let first = self.sequence.is_none();
+    /// One step of the decoder, and the tokens that are settled by its scores.
+    fn step(&mut self) -> Result<(), Error> {
+        let first = !self.begun;
         let resumed = if first { self.resume() } else { None };
         let family = self.model.family();
         let lease = self.model.workspaces().take(&self.stop, &SystemClock)?;
@@ -217,27 +227,51 @@ impl<'s> Stream<'s> {
         let context = context.with_stop(&self.stop).with_progress(&*self.progress);
         context.check()?;
         let started = SystemClock.now();
+        self.chosen.clear();
         if first {
-            self.sequence = Some(match resumed {
+            let mut sequence = match resumed {
                 Some(sequence) => sequence,
                 None => family.begin(&context, &self.prompt, self.features)?,
-            });
+            };
+            let ids = &self.prompt.ids[self.usage.reused_tokens..];
+            family.step(&context, &mut [Step { sequence: &mut *sequence, ids }], &mut self.scores)?;
+            if self.record.converses {
+                self.entered.extend_from_slice(ids);
+            }
+            self.sequence = Some(sequence);
         }
-        let Some(sequence) = self.sequence.as_deref_mut() else { return Err(Error::Unfinished) };
-        let last = [self.last];
-        let ids = if first { &self.prompt.ids[self.usage.reused_tokens..] } else { &last };
-        family.step(&context, &mut [Step { sequence, ids }], &mut self.scores)?;
-        if self.record.converses {
-            self.entered.extend_from_slice(ids);
+        match &mut self.beams {
+            Some(beams) if first => beams.begin(self.sequence.take(), &mut self.scores),
+            Some(beams) => beams.step(&context, family, &mut self.scores)?,
+            None => {
+                if !first {
+                    let Some(sequence) = self.sequence.as_deref_mut() else { return Err(Error::Unfinished) };
+                    let step = Step { sequence, ids: &[self.last] };
+                    family.step(&context, &mut [step], &mut self.scores)?;
+                    if self.record.converses {
+                        self.entered.push(self.last);
+                    }
+                }
+                let choice = match self.forced() {
+                    Some(id) => self.sampler.forced(&self.scores, id),
+                    None => {
+                        self.constrained.restrict(&mut self.scores)?;
+                        let choice = self.sampler.choose(&self.scores);
+                        self.constrained.accept(choice.id)?;
+                        choice
+                    }
+                };
+                self.last = choice.id;
+                self.sampler.observe(choice.id);
+                self.logprobs += f64::from(choice.logprob);
+                self.chosen.push(choice.id);
+            }
         }
-        self.constrained.restrict(&mut self.scores)?;
-        let choice = self.sampler.choose(&self.scores);
-        self.constrained.accept(choice.id)?;
+        if let Some(beams) = &mut self.beams {
+            self.chosen.extend(beams.settled());
+        }
         let took = SystemClock.now().saturating_sub(started);
-        self.last = choice.id;
-        self.sampler.observe(choice.id);
-        self.usage.completion_tokens += 1;
-        self.logprobs += f64::from(choice.logprob);
+        self.begun = true;
         match first {
             true => {
                 self.timings.prefill = took;
@@ -245,7 +279,43 @@ impl<'s> Stream<'s> {
             }
             false => self.timings.decode += took,
         }
-        Ok(choice.id)
+        Ok(())
+    }
+
+    /// The token that the family wants at this place, whatever the scores.
+    fn forced(&self) -> Option<u32> {
+        let generation = &self.model.info().generation;
+        let place = self.usage.completion_tokens;
+        let first = generation.forced_first.filter(|_| place == 0 && self.prompt.ids.len() == 1);
+        generation.forced_last.filter(|_| place + 1 == self.limit).or(first)
+    }
+
+    fn take_chosen(&mut self, ready: &mut String) {
+        let chosen = std::mem::take(&mut self.chosen);
+        for &token in &chosen {
+            if self.state == State::Writing {
+                self.take(token, ready);
+            }
+        }
+        self.chosen = chosen;
+        // The best text need not have an end of its own.
+        if self.state == State::Writing && self.beams.as_ref().is_some_and(Beams::ended) {
+            self.finish(FinishReason::Stop, ready);
+        }
+    }
+
+    /// The rest of what is best so far, of a search that goes no further.
+    fn take_unsettled(&mut self, ready: &mut String) {
+        let Some(beams) = &mut self.beams else { return };
+        for token in beams.unsettled() {
+            match self.model.family().special(token) {
+                Special::End => break,
+                Special::Read => self.writer.print(ready),
+                Special::None => self.writer.push(token, ready),
+                Special::Silent => {}
+            }
+            self.usage.completion_tokens += 1;
+        }
     }
 
     /// The sequence of the turn before, as far as it is the beginning of this prompt.
@@ -267,14 +337,21 @@ impl<'s> Stream<'s> {
 
     /// What a token adds to the text.
     fn take(&mut self, token: u32, ready: &mut String) {
+        self.usage.completion_tokens += 1;
+        let full = self.usage.completion_tokens >= self.limit;
         match self.model.family().special(token) {
+            // An end that was forced for want of room is no end of the model's own.
+            Special::End if full && self.model.info().generation.forced_last == Some(token) => {
+                return self.finish(FinishReason::Length, ready);
+            }
             Special::End => return self.finish(FinishReason::Stop, ready),
             Special::Read => self.writer.print(ready),
             Special::None => self.writer.push(token, ready),
+            Special::Silent => {}
         }
         if self.writer.stops.stopped() {
             self.finish(FinishReason::StopString, ready);
-        } else if self.usage.completion_tokens >= self.limit {
+        } else if full {
             self.finish(FinishReason::Length, ready);
         }
     }
@@ -283,6 +360,9 @@ impl<'s> Stream<'s> {
         self.writer.finish(reason, ready);
         self.state = State::Finished(reason);
         let sequence = self.sequence.take();
+        if let Some(beams) = self.beams.take() {
+            self.logprobs = beams.mean_logprob() * self.usage.completion_tokens as f64;
+        }
         if self.record.converses {
             let ids = std::mem::take(&mut self.entered);
             *self.record.computed = sequence.map(|sequence| Computed { sequence, ids });
@@ -312,9 +392,11 @@ impl From<Stopped> for FinishReason {
     }
 }
 
-fn sampling(options: &RequestOptions) -> SamplingOptions {
+fn sampling(options: &RequestOptions, info: &ModelInfo) -> SamplingOptions {
+    let runs = info.generation.no_repeat_ngram_size;
     SamplingOptions {
         repetition_penalty: options.repetition_penalty,
+        no_repeat_ngram: options.no_repeat_ngram_size.unwrap_or(runs),
         temperature: options.temperature,
         top_k: Some(options.top_k).filter(|&k| k > 0),
         top_p: options.top_p,

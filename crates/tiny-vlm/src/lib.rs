@@ -59,7 +59,7 @@ pub use tiny_vlm_runtime::{
     Answer, Budget, CachePrecision, CacheStats, Class, Classification, Detail, Drift, Embedding, Error,
     ErrorKind, Family, FinishReason, ImageCost, ImageFamily, ImageModel, ImageModelInfo, InspectedTensor,
     Inspection, Kernel, Lang, Line, LoadError, LoadOptions, ModelError, ModelInfo, Note, Precision, Profile,
-    Progress, Prompt, QuantizeOptions, Quantized, QuantizedMatrix, Reading, RequestOptions, RequestShape,
-    Session, Source, Stop, Stream, System, Target, Thing, Timings, UnknownLang, Usage, WeightFormat, inspect,
-    quantize,
+    Progress, Prompt, QuantizeOptions, Quantized, QuantizedMatrix, Reading, Region, RegionShape,
+    RequestOptions, RequestShape, Session, Source, Stop, Stream, System, Target, Thing, Timings, UnknownLang,
+    Usage, WeightFormat, inspect, quantize,
 };
