@@ -16,6 +16,7 @@ pub(crate) enum Name {
     Ask,
     Caption,
     Ocr,
+    Detect,
     Classify,
     Embed,
     Info,
@@ -28,10 +29,11 @@ pub(crate) enum Name {
 }
 
 impl Name {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Ask,
         Self::Caption,
         Self::Ocr,
+        Self::Detect,
         Self::Classify,
         Self::Embed,
         Self::Info,
@@ -48,6 +50,7 @@ impl Name {
             Self::Ask => "ask",
             Self::Caption => "caption",
             Self::Ocr => "ocr",
+            Self::Detect => "detect",
             Self::Classify => "classify",
             Self::Embed => "embed",
             Self::Info => "info",
@@ -64,7 +67,7 @@ impl Name {
     pub(crate) fn operands(self) -> &'static str {
         match self {
             Self::Ask => "IMAGE... QUESTION",
-            Self::Caption | Self::Ocr => "IMAGE...",
+            Self::Caption | Self::Ocr | Self::Detect => "IMAGE...",
             Self::Classify | Self::Embed => "--model DIR IMAGE...",
             Self::Info => "",
             Self::Eval => "SET",
@@ -92,6 +95,7 @@ const LOADING: &[Name] = &[
     Name::Ask,
     Name::Caption,
     Name::Ocr,
+    Name::Detect,
     Name::Classify,
     Name::Embed,
     Name::Info,
@@ -100,14 +104,25 @@ const LOADING: &[Name] = &[
 ];
 /// Those that take the model as an operand, too.
 const OF_A_MODEL: &[Name] = &[Name::Inspect, Name::Quantize, Name::SelfTest];
-const ONE_PRECISION: &[Name] =
-    &[Name::Ask, Name::Caption, Name::Ocr, Name::Classify, Name::Embed, Name::Info, Name::SelfTest];
-const LOOKING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Classify, Name::Embed];
+const ONE_PRECISION: &[Name] = &[
+    Name::Ask,
+    Name::Caption,
+    Name::Ocr,
+    Name::Detect,
+    Name::Classify,
+    Name::Embed,
+    Name::Info,
+    Name::SelfTest,
+];
+const LOOKING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Detect, Name::Classify, Name::Embed];
 const ANSWERING: &[Name] = &[Name::Ask, Name::Caption];
+/// Those that a decoder may write the output of.
+const WRITING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Detect];
 const REPORTING: &[Name] = &[
     Name::Ask,
     Name::Caption,
     Name::Ocr,
+    Name::Detect,
     Name::Classify,
     Name::Embed,
     Name::Info,
@@ -146,7 +161,8 @@ pub(crate) const FLAGS: &[Flag] = &[
     flag("top", Some("N"), "option-top", &[Name::Classify]),
     flag("detail", Some("D"), "option-detail", ANSWERING),
     flag("max-tiles", Some("N"), "option-max-tiles", ANSWERING),
-    flag("max-tokens", Some("N"), "option-max-tokens", ANSWERING),
+    flag("max-tokens", Some("N"), "option-max-tokens", WRITING),
+    flag("beams", Some("N"), "option-beams", WRITING),
     flag("temperature", Some("T"), "option-temperature", ANSWERING),
     flag("seed", Some("N"), "option-seed", ANSWERING),
     flag("top-k", Some("N"), "option-sampling", ANSWERING),
@@ -355,6 +371,7 @@ impl Args {
             "revision" => self.revision = Some(text),
             "top" => self.top = number(flag, &text, 1..=1_000_000)? as usize,
             "max-tokens" => self.request.max_tokens = Some(number(flag, &text, 1..=1_000_000)? as usize),
+            "beams" => self.request.num_beams = Some(number(flag, &text, 1..=64)? as usize),
             "temperature" => self.request.temperature = fraction(flag, &text, 100.0)?,
             "limit" => self.limit = Some(number(flag, &text, 1..=u32::MAX.into())? as usize),
             "seed" => self.request.seed = number(flag, &text, 0..=u64::MAX)?,
@@ -429,14 +446,14 @@ impl Args {
             Name::Ask if count == 0 => return missing("IMAGE"),
             Name::Ask if count == 1 => return missing("QUESTION"),
             Name::Classify | Name::Embed if self.model.is_none() => return missing("--model DIR"),
-            Name::Caption | Name::Ocr | Name::Classify | Name::Embed if count == 0 => {
+            Name::Caption | Name::Ocr | Name::Detect | Name::Classify | Name::Embed if count == 0 => {
                 return missing("IMAGE");
             }
             Name::Eval if count == 0 => return missing("SET"),
             Name::Pull if count == 0 => return missing("OWNER/NAME"),
             Name::Completions if count == 0 => return missing("SHELL"),
             Name::Quantize if self.output.is_none() => return missing("-o DIR"),
-            Name::Ask | Name::Caption | Name::Ocr | Name::Classify | Name::Embed => usize::MAX,
+            Name::Ask | Name::Caption | Name::Ocr | Name::Detect | Name::Classify | Name::Embed => usize::MAX,
             Name::Eval | Name::SelfTest | Name::Pull | Name::Completions => 1,
             // The model is taken out of the operands.
             Name::Inspect | Name::Quantize if self.model.is_some() => 0,
@@ -450,7 +467,7 @@ impl Args {
             ));
         }
         let from_stdin = match name {
-            Name::Ask | Name::Caption | Name::Ocr | Name::Classify | Name::Embed => {
+            Name::Ask | Name::Caption | Name::Ocr | Name::Detect | Name::Classify | Name::Embed => {
                 self.operands.iter().filter(|operand| *operand == "-").count()
             }
             _ => 0,
@@ -558,6 +575,10 @@ mod tests {
             ("classify --model m a.png --top 0", "value-wrong"),
             ("embed --model m a.png --top 3", "option-elsewhere"),
             ("embed --model m - -", "input-twice"),
+            ("detect", "argument-missing"),
+            ("detect a.png --lines", "option-elsewhere"),
+            ("detect a.png --beams 0", "value-wrong"),
+            ("detect - -", "input-twice"),
             ("info a", "argument-extra"),
             ("eval a b", "argument-extra"),
             ("ask - -", "input-twice"),

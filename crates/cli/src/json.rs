@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tiny_vlm::{Answer, Classification, Embedding, Line, Note, Reading, Thing};
+use tiny_vlm::{Answer, Classification, Embedding, Line, Note, Reading, Region, RegionShape, Thing};
 
 use crate::{failure::Failure, words::Words};
 
@@ -20,6 +20,7 @@ struct AnswerObject<'a> {
     usage: UsageObject,
     lines: Vec<LineObject<'a>>,
     things: Vec<ThingObject>,
+    regions: Vec<RegionObject<'a>>,
     notes: Vec<NoteObject>,
     timings_ms: TimingsObject,
     peak_memory_bytes: Option<u64>,
@@ -45,6 +46,23 @@ struct ThingObject {
     /// Left, top, right, bottom, in pixels.
     area: [f32; 4],
     confidence: f32,
+}
+
+/// A region has one of `box`, `quad` and `polygons`, in pixels.
+#[derive(Default, Serialize)]
+struct RegionObject<'a> {
+    label: &'a str,
+    /// Left, top, right, bottom.
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    bounds: Option<[f32; 4]>,
+    /// Corners: upper left, upper right, lower right, lower left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quad: Option<[[f32; 2]; 4]>,
+    /// Rings of corners.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    polygons: Option<&'a [Vec<[f32; 2]>]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
 }
 
 #[derive(Serialize)]
@@ -153,6 +171,7 @@ pub(crate) fn answer(names: &[&str], answer: &Answer, decode_image: Duration, wo
         },
         lines: answer.lines.iter().map(line).collect(),
         things: answer.things.iter().map(thing).collect(),
+        regions: answer.regions.iter().map(region).collect(),
         notes: answer.notes.iter().map(|n| NoteObject { code: n.code(), message: note(n, words) }).collect(),
         timings_ms: TimingsObject {
             load: ms(timings.load),
@@ -230,4 +249,13 @@ fn line(line: &Line) -> LineObject<'_> {
 
 fn thing(thing: &Thing) -> ThingObject {
     ThingObject { area: thing.area, confidence: thing.confidence }
+}
+
+fn region(region: &Region) -> RegionObject<'_> {
+    let object = RegionObject { label: &region.label, score: region.score, ..RegionObject::default() };
+    match &region.shape {
+        RegionShape::Quad(quad) => RegionObject { quad: Some(*quad), ..object },
+        RegionShape::Polygons(polygons) => RegionObject { polygons: Some(polygons), ..object },
+        shape => RegionObject { bounds: shape.bounds(), ..object },
+    }
 }

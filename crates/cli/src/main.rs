@@ -59,6 +59,7 @@ fn run(args: &Args, words: Words, output: &mut Output) -> Result<ExitCode, Failu
                 Name::Ask => commands::ask(args, words, output),
                 Name::Caption => commands::caption(args, words, output),
                 Name::Ocr => commands::ocr(args, words, output),
+                Name::Detect => commands::detect(args, words, output),
                 Name::Classify => commands::classify(args, words, output),
                 Name::Embed => commands::embed(args, words, output),
                 Name::Info => commands::info(args, words, output),

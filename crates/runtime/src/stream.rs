@@ -127,7 +127,6 @@ impl<'s> Stream<'s> {
         let spent = SystemClock.now().saturating_sub(started);
         let timings = Timings { load: model.load_time(), encode, total: spent, ..Timings::default() };
         let lines = features.iter().flat_map(|features| features.lines.iter().cloned()).collect();
-        let constrained = Constrained::begin(model, options)?;
         Ok(Self {
             writer: Writer::new(family.decode_stream(), &options.stop, lines, constrained.is_free()),
             limit,

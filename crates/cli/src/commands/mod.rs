@@ -3,6 +3,7 @@
 mod answer;
 mod classify;
 mod completions;
+mod detect;
 mod eval;
 mod info;
 mod inspect;
@@ -14,6 +15,7 @@ mod self_test;
 pub(crate) use answer::{ask, caption};
 pub(crate) use classify::{classify, embed};
 pub(crate) use completions::completions;
+pub(crate) use detect::detect;
 pub(crate) use eval::eval;
 pub(crate) use info::info;
 pub(crate) use inspect::inspect;

@@ -270,6 +270,28 @@ pub(super) const ERRORS: &[Entry] = &[
         ],
     ),
     (
+        "model-no-detector",
+        [
+            "this model does not locate things",
+            "este modelo no localiza cosas",
+            "ce modèle ne localise pas les choses",
+            "dieses Modell sagt nicht, wo Dinge sind",
+            "このモデルは物の位置を示せません",
+            "此模型不定位物体",
+        ],
+    ),
+    (
+        "task-alone",
+        [
+            "{name} must be the whole question",
+            "{name} debe ser toda la pregunta",
+            "{name} doit être toute la question",
+            "{name} muss die ganze Frage sein",
+            "{name} は質問の全体でなければなりません",
+            "{name} 必须是问题的全部",
+        ],
+    ),
+    (
         "model-no-reader",
         [
             "this model does not read print",

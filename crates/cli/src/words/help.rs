@@ -56,6 +56,17 @@ pub(super) const HELP: &[Entry] = &[
         ],
     ),
     (
+        "detect",
+        [
+            "say where things are on an image (models that locate, such as Florence-2)",
+            "dice dónde están las cosas en una imagen (modelos que localizan, como Florence-2)",
+            "dit où sont les choses sur une image (modèles qui localisent, comme Florence-2)",
+            "sagt, wo Dinge auf einem Bild sind (Modelle, die das können, wie Florence-2)",
+            "画像のどこに何があるかを述べる (Florence-2 など位置を示すモデル)",
+            "说出图像中物体的位置（Florence-2 等能定位的模型）",
+        ],
+    ),
+    (
         "classify",
         [
             "say which class an image is of",
@@ -339,6 +350,17 @@ pub(super) const HELP: &[Entry] = &[
             "aus welchen Token der Zufall wählt",
             "偶然が選べるトークンの範囲",
             "随机选取的词元范围",
+        ],
+    ),
+    (
+        "option-beams",
+        [
+            "texts to write side by side and choose the best of (default: the model's)",
+            "textos que se escriben a la vez para elegir el mejor (por defecto, los del modelo)",
+            "textes écrits côte à côte dont on garde le meilleur (par défaut, selon le modèle)",
+            "Texte, die nebeneinander entstehen und deren bester gilt (sonst wie im Modell)",
+            "並べて書き、最も良いものを選ぶ文の数 (既定はモデルによる)",
+            "并行生成并择优的文本数（默认由模型决定）",
         ],
     ),
     (

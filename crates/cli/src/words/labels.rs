@@ -6,6 +6,17 @@ pub(super) const LABELS: &[Entry] = &[
     ("error", ["error", "error", "erreur", "Fehler", "エラー", "错误"]),
     ("note", ["note", "nota", "remarque", "Hinweis", "注意", "提示"]),
     (
+        "note-english-only",
+        [
+            "this model describes images in English only",
+            "este modelo solo describe imágenes en inglés",
+            "ce modèle ne décrit les images qu'en anglais",
+            "dieses Modell beschreibt Bilder nur auf Englisch",
+            "このモデルは英語でのみ画像を説明します",
+            "此模型只用英语描述图像",
+        ],
+    ),
+    (
         "note-control-characters",
         [
             "{count} control characters were left out of the question",
