@@ -68,7 +68,7 @@ impl Placed {
         decoder: &dyn DecoderStage,
         ids: &[u32],
     ) -> Result<Option<ScratchTensor<'a, 2>>, ModelError> {
-        let (first, hidden) = (self.cache.len(), decoder.config().hidden);
+        let (first, hidden) = (self.cache.len(), decoder.hidden());
         let feature_at = |place: usize| self.placement.feature_at(first + place);
         if !(0..ids.len()).any(|place| feature_at(place).is_some()) {
             return Ok(None);
@@ -146,7 +146,7 @@ pub(crate) fn step(
     batch: &mut [Step<'_>],
     scores: &mut [f32],
 ) -> Result<(), ModelError> {
-    let shape = [batch.len(), decoder.config().vocab];
+    let shape = [batch.len(), decoder.vocab()];
     let scores = ViewMut::new(shape, scores).map_err(|error| ModelError::stage("decoder", error))?;
     // One sequence is the rule, and its steps must not allocate.
     if let [step] = batch {
@@ -174,7 +174,7 @@ pub(crate) fn trace(
 ) -> Result<(), ModelError> {
     let placed = placed(sequence)?;
     let rows = placed.rows(ctx, decoder, ids)?;
-    let mut scores = Tensor::zeroed([1, decoder.config().vocab]);
+    let mut scores = Tensor::zeroed([1, decoder.vocab()]);
     let mut layer = 0;
     let mut watch = |x: View<'_, f32, 2>| {
         observe(&format!("decoder.{layer}"), x.data().unwrap_or_default());

@@ -1,6 +1,6 @@
 //! What a family is asked, and the tokens it makes of that.
 
-use crate::Lang;
+use crate::{Lang, ModelError};
 
 /// What is wanted of the images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,18 @@ pub enum Task<'a> {
     Detect,
     /// The print and where it is, for a family that [reads by answering](crate::ModelInfo::reads_by_answering).
     Read,
+}
+
+impl<'a> Task<'a> {
+    /// The task in words, for a family that is asked in words alone: `caption` asks for a description.
+    pub(crate) fn question(self, caption: fn(Lang) -> &'static str) -> Result<&'a str, ModelError> {
+        match self {
+            Self::Question(question) => Ok(question),
+            Self::Caption(lang) => Ok(caption(lang)),
+            Self::Detect => Err(ModelError::NoDetector),
+            Self::Read => Err(ModelError::NoReader),
+        }
+    }
 }
 
 /// A question that was answered before in the same conversation.

@@ -23,7 +23,7 @@ pub(crate) fn detect(args: &Args, words: Words, output: &mut Output) -> Result<E
     let model = model::load(args, &args.load_options().feature_cache_bytes(0))?;
     for encoded in images {
         let name = encoded.name.clone();
-        let (image, decode_time) = encoded.decode(&model)?;
+        let (image, decode_time) = encoded.decode(|limits| model.image_options(limits))?;
         let mut session = model.session();
         session.set_progress(Arc::new(Meter::new(words)));
         interrupt::answering(true);

@@ -107,7 +107,7 @@ impl FastVlm {
         let features = self.tower.features_observed(ctx, pixels.view(), &mut watch)?;
         let [height, width, channels] = features.shape();
         let features = features.reshape([height * width, channels])?;
-        let mut rows = Tensor::try_zeroed([height * width, self.decoder.config().hidden])?;
+        let mut rows = Tensor::try_zeroed([height * width, self.decoder.hidden()])?;
         self.projector.forward(ctx, features.view(), rows.view_mut())?;
         observe("projector", rows.data());
         Ok(rows)

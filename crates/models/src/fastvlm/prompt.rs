@@ -2,7 +2,7 @@
 
 use tiny_vlm_text::{ChatTemplate, Content, Message, Part, Piece, Tokenizer};
 
-use crate::{Lang, ModelError, PromptParts, Task};
+use crate::{Lang, ModelError, PromptParts};
 
 /// Where a picture goes.
 const IMAGE: &str = "<image>";
@@ -46,16 +46,13 @@ impl<'a> Said<'a> {
     }
 }
 
-fn said<'a>(parts: &PromptParts<'a>) -> Vec<Said<'a>> {
-    let question = match parts.task {
-        Task::Question(question) => question,
-        Task::Caption(lang) => caption(lang),
-    };
+fn said<'a>(parts: &PromptParts<'a>) -> Result<Vec<Said<'a>>, ModelError> {
+    let question = parts.task.question(caption)?;
     let turns = parts.history.iter().flat_map(|turn| {
         let asked = Said { role: "user", images: turn.images, text: &turn.question };
         [asked, Said { role: "assistant", images: 0, text: &turn.answer }]
     });
-    turns.chain([Said { role: "user", images: parts.images, text: question }]).collect()
+    Ok(turns.chain([Said { role: "user", images: parts.images, text: question }]).collect())
 }
 
 impl Conversation {
@@ -67,7 +64,7 @@ impl Conversation {
         placeholder: u32,
         features: impl IntoIterator<Item = usize>,
     ) -> Result<Vec<u32>, ModelError> {
-        let pieces = self.pieces(&said(parts))?;
+        let pieces = self.pieces(&said(parts)?)?;
         let mut ids = Vec::new();
         let mut features = features.into_iter();
         for (number, part) in apart(pieces).into_iter().enumerate() {
@@ -126,7 +123,7 @@ fn apart(pieces: Vec<Piece>) -> Vec<Vec<Piece>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Turn;
+    use crate::{Task, Turn};
 
     fn template(text: &str) -> Piece {
         Piece::Template(text.to_owned())
@@ -136,7 +133,7 @@ mod tests {
     fn turns_and_images_as_apple_writes_them() {
         let history = [Turn { images: 1, question: "What <image>?".to_owned(), answer: "A cat.".to_owned() }];
         let parts = PromptParts { history: &history, images: 0, task: Task::Question("Sure?"), lang: None };
-        let parts = apart(by_apple(&said(&parts)));
+        let parts = apart(by_apple(&said(&parts).unwrap()));
         assert_eq!(parts.len(), 2);
         assert_eq!(parts[0], [template(SYSTEM), template("<|im_start|>user\n")]);
         assert_eq!(

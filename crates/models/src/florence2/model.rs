@@ -10,15 +10,26 @@ use tiny_vlm_quant::Precision as Format;
 use tiny_vlm_tensor::{Context, Tensor, TensorError, View, ViewMut};
 use tiny_vlm_text::{DecodeStream, Tokenizer};
 use tiny_vlm_vision::{Davit, DavitLayout, DavitStep, SquareProcessor};
-use tiny_vlm_weights::Params;
 
 use super::config::{self, Florence2Config, MODEL_TYPE, Specials};
 use super::parse::{self, Form};
 use super::tasks::{self, TASKS};
 use crate::{
-    Family, Features, ModelError, ModelInfo, ModelOptions, Observe, Precision, PreparedPrompt, Profile,
-    PromptParts, Region, RequestShape, Sequence, Source, Special, Step, Task, weigh::weigh,
+    Family, Features, ModelError, ModelInfo, ModelOptions, Observe, PreparedPrompt, PromptParts, Region,
+    RequestShape, Sequence, Source, Special, Step, Task, weigh::weigh,
 };
+
+/// Parts that four bits are too few for, by the beginnings of their names in either layout: the tower, what leads from
+/// it, and what words are looked up in.
+const BYTES: [&str; 7] = [
+    "model.vision_tower.",
+    "vision_tower.",
+    "model.multi_modal_projector.",
+    "image_projection",
+    "model.language_model.shared.",
+    "language_model.model.shared.",
+    "lm_head.",
+];
 
 /// A loaded Florence-2.
 pub(crate) struct Florence2 {
@@ -63,13 +74,10 @@ impl Florence2 {
         let generation = config::generation(config, source)?;
         let config = Florence2Config::parse(config)?;
         let processor = config::processor(source)?;
-        let tokenizer = source.tokenizer()?;
-        let tokenizer = match tokenizer.first() {
-            Some(b'{') => Tokenizer::from_json(&tokenizer)?,
-            _ => Tokenizer::from_bytes(tokenizer)?,
-        };
+        let tokenizer = source.open_tokenizer()?;
         let weights = source.weights()?;
-        let params = Params::new(&weights, format(options));
+        let params = options.params(&weights, || options.published_format());
+        let params = BYTES.into_iter().fold(params, |params, part| params.at_least(part, Format::Int8));
         let root = params.root();
         // The original layout keeps everything beside the text; the port, everything but the head below `model`.
         let original = root.contains("vision_tower.convs.0.proj.weight");
@@ -191,18 +199,6 @@ impl Florence2 {
             }
         }
         self.tokenizer.encode_into(&sentence[text..], ids);
-    }
-}
-
-/// The form of the weights.
-fn format(options: &ModelOptions) -> Format {
-    match options.precision {
-        Precision::F32 => Format::F32,
-        Precision::Bf16 => Format::Bf16,
-        Precision::F16 => Format::F16,
-        Precision::Int8 => Format::Int8,
-        Precision::Auto if options.profile == Profile::Accuracy => Format::F32,
-        Precision::Auto => Format::Int8,
     }
 }
 

@@ -103,7 +103,7 @@ impl Smolvlm {
         let plan = self.processor.plan([image.width(), image.height()], shape);
         let tile_tokens = self.connector.tokens(self.tower.config().side());
         let tiles = self.processor.cut(image, plan)?;
-        let rows = [plan.tiles() * tile_tokens, self.decoder.config().hidden];
+        let rows = [plan.tiles() * tile_tokens, self.decoder.hidden()];
         let mut rows = Tensor::try_zeroed(rows).map_err(|error| ModelError::Memory(error.to_string()))?;
         for tile in 0..plan.tiles() {
             ctx.check()?;

@@ -5,7 +5,7 @@ use tiny_vlm_text::{ChatTemplate, Content, Message, Part, Piece, Tokenizer};
 use tiny_vlm_vision::{TileBounds, TilePlan, Tiler, TilesConfig};
 
 use super::config::Config;
-use crate::{Detail, Lang, ModelError, PromptParts, RequestShape, Source, Task, chat::chat_template};
+use crate::{Detail, Lang, ModelError, PromptParts, RequestShape, Source, chat::chat_template};
 
 /// What the template writes for an image.
 const IMAGE: &str = "<image>";
@@ -75,7 +75,7 @@ impl Processor {
 
     /// The tokens of a conversation about images that were cut so.
     pub(super) fn ids(&self, parts: &PromptParts<'_>, grids: &[Grid]) -> Result<Vec<u32>, ModelError> {
-        let pieces = self.template.render(&messages(parts), true)?;
+        let pieces = self.template.render(&messages(parts)?, true)?;
         let mut grids = grids.iter();
         let mut expanded = Vec::with_capacity(pieces.len());
         for piece in pieces {
@@ -135,7 +135,7 @@ impl Processor {
 }
 
 /// The conversation as templates take it.
-fn messages<'a>(parts: &PromptParts<'a>) -> Vec<Message<'a>> {
+fn messages<'a>(parts: &PromptParts<'a>) -> Result<Vec<Message<'a>>, ModelError> {
     let asked = |images: usize, question: &'a str| {
         let parts = std::iter::repeat_n(Part::Image, images).chain([Part::Text(question)]);
         Message { role: "user", content: Content::Parts(parts.collect()) }
@@ -147,11 +147,8 @@ fn messages<'a>(parts: &PromptParts<'a>) -> Vec<Message<'a>> {
         let answer = Part::Text(turn.answer.trim());
         messages.push(Message { role: "assistant", content: Content::Parts(vec![answer]) });
     }
-    messages.push(match parts.task {
-        Task::Question(text) => asked(parts.images, question(text)),
-        Task::Caption(lang) => asked(parts.images, caption(lang)),
-    });
-    messages
+    messages.push(asked(parts.images, question(parts.task.question(caption)?)));
+    Ok(messages)
 }
 
 /// What was asked; a turn that asked nothing wanted a description.
