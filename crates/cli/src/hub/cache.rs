@@ -1,11 +1,8 @@
 //! Where models of the hub lie on this machine.
 
-use std::{
-    env,
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-};
+#[cfg(feature = "hub")]
+use std::path::Path;
+use std::{env, ffi::OsString, fs, path::PathBuf};
 
 use super::{Repo, repo::is_commit};
 

@@ -126,6 +126,8 @@ impl<'a> Download<'a> {
         if partial.metadata().map_err(io)?.len() <= file.size {
             part.resume(&mut partial).map_err(io)?;
         }
+        // One that is too long was not added up, and nothing of it stays.
+        partial.set_len(part.len).map_err(io)?;
         if part.len < file.size {
             let mut answer = self.client.file(self.repo, self.commit(), &file.name, part.len)?;
             if answer.status() == 416 {
