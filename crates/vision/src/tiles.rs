@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn bounds_make_fewer_tiles() {
         let most = |most| TileBounds { most, enlarge: true };
-        assert_eq!(grid([640, 480], most(12)), [2, 3, 7]);
+        assert_eq!(grid([640, 480], most(12)), [3, 3, 10]);
         assert_eq!(grid([640, 480], most(5)), [2, 2, 5]);
         assert_eq!(grid([640, 480], most(1)), [0, 0, 1]);
         assert_eq!(grid([640, 480], most(0)), [0, 0, 1]);
