@@ -193,7 +193,7 @@ mod tests {
         assert!(detail(r#"{"image_processor_type": "ViTImageProcessor"}"#).contains("ViTImageProcessor"));
         assert!(detail(r#"{"resample": 5}"#).contains("resample 5"));
         assert!(detail(r#"{"do_resize": false}"#).contains("not resized"));
-        assert!(detail(r#"{"crop_pct": 0}"#).contains("square of"));
+        assert!(detail(r#"{"size": 224, "crop_pct": 0}"#).contains("square of"));
         assert!(detail(r#"{"size": 224, "crop_pct": 1.5}"#).contains("square of"));
         assert!(detail(r#"{"image_std": [0, 1, 1]}"#).contains("pixels times"));
         assert!(detail("[]").contains("preprocessor_config.json"));

@@ -82,7 +82,7 @@ mod tests {
         let error = |vocab, merges: &[u8], config| read(vocab, merges, config).unwrap_err();
         assert!(error("{}", b"", r#"{"tokenizer_class": "T5Tokenizer"}"#).contains("T5Tokenizer"));
         assert!(error("{}", b"", "{}").contains("tokenizer.json"));
-        assert!(error("{}", b"", "[]").contains("tokenizer_config.json"));
+        assert!(error("{}", b"", "3").contains("tokenizer_config.json"));
         assert!(error("[]", b"", qwen2).contains("vocab.json"));
         assert!(error(r#"{"a": 0}"#, b"\xff", qwen2).contains("UTF-8"));
         assert!(error(r#"{"a": 0}"#, b"a b", qwen2).contains("merge 0"));
