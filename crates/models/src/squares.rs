@@ -196,7 +196,7 @@ mod tests {
         assert!(detail(r#"{"size": 224, "crop_pct": 0}"#).contains("square of"));
         assert!(detail(r#"{"size": 224, "crop_pct": 1.5}"#).contains("square of"));
         assert!(detail(r#"{"image_std": [0, 1, 1]}"#).contains("pixels times"));
-        assert!(detail("[]").contains("preprocessor_config.json"));
+        assert!(detail("3").contains("preprocessor_config.json"));
         assert!(from_transformers(Some(br#"{"size": 224, "crop_pct": 0.875}"#)).is_ok());
         assert!(from_transformers(Some(br#"{"size": {"shortest_edge": 384}}"#)).is_ok());
     }
