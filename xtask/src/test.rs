@@ -25,8 +25,17 @@ const OTHER_CRATES: &[&str] = &[
     "tiny-vlm-models",
 ];
 
-/// What an emulated processor would take many minutes for: nano's answers to the whole committed set of pictures.
-const NOT_EMULATED: &[&str] = &["--", "--skip", "answers_to_the_committed_set"];
+/// What an emulated processor would take many minutes for: nano's answers to the whole committed set of pictures, and
+/// nano quantized again and again.
+const NOT_EMULATED: &[&str] = &[
+    "--",
+    "--skip",
+    "answers_to_the_committed_set",
+    "--skip",
+    "what_matters_to_answers",
+    "--skip",
+    "few_bits_answer_alike",
+];
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
     let (mut target, mut isa, mut packages) = (None, None, Vec::new());
