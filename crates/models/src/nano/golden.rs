@@ -259,8 +259,9 @@ fn bytes_make_a_model_that_is_told_apart() {
     let family = load(&source, &ModelOptions::default().with_precision(Precision::Int8)).unwrap();
     let info = family.info();
     assert_eq!((info.family, info.precision.as_str(), info.reads), ("tiny-vlm-nano", "int8", true));
-    // The reader and the finders keep two bytes a weight.
-    assert!(info.weight_bytes < info.parameters * 3 / 2);
+    // The reader and the finders keep two bytes a weight, and four where f16 cannot be widened quickly.
+    let halves = if cfg!(target_arch = "wasm32") { 5 } else { 3 };
+    assert!(info.weight_bytes < info.parameters * halves / 2);
     for lang in Lang::ALL {
         assert!(family.prompt(&parts(Task::Caption(lang)), &[]).unwrap().ids.len() > 2);
     }
