@@ -305,6 +305,23 @@ pub trait Dot4: Isa {
     /// and at most [`ACTIVATION_MAX`](Dot4::ACTIVATION_MAX), `w` signed.
     fn dot4(self, acc: Self::I32, a: Self::I32, w: Self::I32) -> Self::I32;
 
+    /// Whether [`dot4_short`](Dot4::dot4_short) is cheaper than [`dot4`](Dot4::dot4): sums of pairs in 16 bits, where one
+    /// instruction multiplies and a second one would bring each sum to 32.
+    const SHORT_SUMS: bool = false;
+
+    /// As [`dot4`](Dot4::dot4), but what it returns is only for itself and for [`widen_short`](Dot4::widen_short), begins
+    /// as zeros and has room for 16 steps of weights between −8 and 8.
+    #[inline(always)]
+    fn dot4_short(self, acc: Self::I32, a: Self::I32, w: Self::I32) -> Self::I32 {
+        self.dot4(acc, a, w)
+    }
+
+    /// What [`dot4_short`](Dot4::dot4_short) summed, in lanes of 32 bits.
+    #[inline(always)]
+    fn widen_short(self, acc: Self::I32) -> Self::I32 {
+        acc
+    }
+
     /// The bytes of a table that the bytes of `index` name, each of them at most 15.
     fn lookup(self, table: &[i8; 16], index: Self::I32) -> Self::I32;
 }

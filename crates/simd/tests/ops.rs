@@ -163,6 +163,29 @@ impl DotOp for Bytes {
     }
 }
 
+/// Sixteen steps of weights between −8 and 8, by short sums.
+struct Few([i32; LANES], [i32; LANES]);
+
+impl DotOp for Few {
+    type Output = [i32; LANES];
+    #[inline(always)]
+    fn eval<I: Dot4>(self, isa: I) -> Self::Output {
+        let mut out = [0; LANES];
+        // SAFETY: every array is 64 bytes.
+        unsafe {
+            let a = isa.activations(isa.and(isa.load_i32(self.0.as_ptr()), isa.splat_i32(0x7f7f_7f7f)));
+            let w = isa.load_i32(self.1.as_ptr());
+            let (mut sum, mut nothing) = (isa.splat_i32(0), isa.splat_i32(0));
+            for _ in 0..16 {
+                sum = isa.dot4_short(sum, a, w);
+                nothing = isa.dot4_short(nothing, isa.activations(isa.splat_i32(0)), w);
+            }
+            isa.store_i32(out.as_mut_ptr(), isa.sub_i32(isa.widen_short(sum), isa.widen_short(nothing)));
+        }
+        out
+    }
+}
+
 struct Pairs([f32; LANES], [i32; LANES], [i32; LANES]);
 
 impl Bf16Op for Pairs {
@@ -191,6 +214,18 @@ fn every_level_computes_what_the_portable_one_does() {
             for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
                 assert_eq!(got, expected, "{level}, result {i}");
             }
+        }
+    }
+}
+
+#[test]
+fn short_sums_have_room_for_sixteen_steps_of_few_bits() {
+    for (a, w) in [(0x7f, -8_i8), (0x7f, 8), (0x35, -3), (1, 7)] {
+        let (activations, weights) = (i32::from_ne_bytes([a; 4]), i32::from_ne_bytes([w.cast_unsigned(); 4]));
+        let expected = 16 * 4 * i32::from(a) * i32::from(w);
+        for level in Level::available() {
+            let got = level.run_dot(Few([activations; LANES], [weights; LANES]));
+            assert_eq!(got, [expected; LANES], "{level}: {a} by {w}");
         }
     }
 }

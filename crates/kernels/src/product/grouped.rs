@@ -6,9 +6,9 @@
 //! `Σ x·w = scaleₓ · (Σ_g scale_g · Σ qₓ·q  −  zero · Σ w)`,
 //!
 //! where the last sum, one number a channel, belongs to the packed weights. Four bits take their place in the upper half
-//! of a byte, which makes them 16 times their value: a power of two that the end divides by. A group's sum is below 2²⁴
-//! and so exact as an f32, and groups are added in order: for the same bytes every level with a fused multiply-add gives
-//! the same bits.
+//! of a byte, which makes them 16 times their value: a power of two that the end divides by. Where a group is summed in 16
+//! bits ([`Dot4::SHORT_SUMS`]) they are looked up instead. A group's sum is below 2²⁴ and so exact as an f32, and groups are
+//! added in order: for the same bytes every level with a fused multiply-add gives the same bits.
 
 use tiny_vlm_simd::{Dot4, DotOp, LANES, Level, Tile};
 use tiny_vlm_tensor::View;
@@ -70,9 +70,13 @@ impl<const PLANES: usize, const MR: usize, const NV: usize> DotOp for Call<'_, P
 /// The bytes of one step, from the vector that holds `PLANES` of them.
 #[inline(always)]
 fn unpack<I: Dot4, const PLANES: usize>(isa: I, codes: I::I32, plane: usize) -> I::I32 {
+    const NIBBLES: [i8; 16] = [0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1];
     const FIRST: [i8; 16] = [-3, -1, 1, 3, -3, -1, 1, 3, -3, -1, 1, 3, -3, -1, 1, 3];
     const SECOND: [i8; 16] = [-3, -3, -3, -3, -1, -1, -1, -1, 1, 1, 1, 1, 3, 3, 3, 3];
-    if PLANES == 2 {
+    if PLANES == 2 && I::SHORT_SUMS {
+        let lower = isa.splat_i32(0x0f0f_0f0f);
+        isa.lookup(&NIBBLES, isa.and(if plane == 0 { codes } else { isa.shr::<4>(codes) }, lower))
+    } else if PLANES == 2 {
         let upper = isa.splat_i32(0xf0f0_f0f0_u32 as i32);
         isa.and(if plane == 0 { isa.shl::<4>(codes) } else { codes }, upper)
     } else {
@@ -80,6 +84,16 @@ fn unpack<I: Dot4, const PLANES: usize>(isa: I, codes: I::I32, plane: usize) -> 
         let pairs = isa.and(if plane < 2 { codes } else { isa.shr::<4>(codes) }, lower);
         isa.lookup(if plane.is_multiple_of(2) { &FIRST } else { &SECOND }, pairs)
     }
+}
+
+/// A word of activations in every lane.
+///
+/// # Safety
+/// It must be readable, at any alignment.
+#[inline(always)]
+unsafe fn word<I: Dot4>(isa: I, at: *const u32) -> I::I32 {
+    // SAFETY: the caller's promise.
+    isa.activations(isa.splat_i32(unsafe { at.read_unaligned() } as i32))
 }
 
 /// Computes a tile.
@@ -112,25 +126,42 @@ unsafe fn run<I: Dot4, const PLANES: usize, const MR: usize, const NV: usize>(
                 // SAFETY: the caller promises `run_len` words of each row's run, at any alignment, which are whole
                 // groups, and a vector of each panel for every `PLANES` words.
                 unsafe {
-                    let mut packed = [isa.load_i32(weights.cast()); NV];
-                    for j in 1..NV {
-                        packed[j] = isa.load_i32(weights.add(j * block.panel).cast());
-                    }
-                    for plane in 0..PLANES {
-                        let mut w = packed;
-                        for j in 0..NV {
-                            w[j] = unpack::<I, PLANES>(isa, packed[j], plane);
+                    if MR == 1 {
+                        // Panel by panel: fewer codes wait in registers.
+                        let mut a = [isa.splat_i32(0); PLANES];
+                        for plane in 0..PLANES {
+                            a[plane] = word(isa, rows[0].add(k + plane));
                         }
-                        if I::OFFSET != 0 {
-                            for j in 0..NV {
-                                offset[j] = isa.dot4(offset[j], isa.activations(isa.splat_i32(0)), w[j]);
+                        for j in 0..NV {
+                            let packed = isa.load_i32(weights.add(j * block.panel).cast());
+                            for plane in 0..PLANES {
+                                let w = unpack::<I, PLANES>(isa, packed, plane);
+                                if I::OFFSET != 0 {
+                                    offset[j] = isa.dot4(offset[j], isa.activations(isa.splat_i32(0)), w);
+                                }
+                                sum[0][j] = isa.dot4_short(sum[0][j], a[plane], w);
                             }
                         }
-                        for i in 0..MR {
-                            let word = rows[i].add(k + plane).read_unaligned();
-                            let a = isa.activations(isa.splat_i32(word as i32));
+                    } else {
+                        let mut packed = [isa.load_i32(weights.cast()); NV];
+                        for j in 1..NV {
+                            packed[j] = isa.load_i32(weights.add(j * block.panel).cast());
+                        }
+                        for plane in 0..PLANES {
+                            let mut w = packed;
                             for j in 0..NV {
-                                sum[i][j] = isa.dot4(sum[i][j], a, w[j]);
+                                w[j] = unpack::<I, PLANES>(isa, packed[j], plane);
+                            }
+                            if I::OFFSET != 0 {
+                                for j in 0..NV {
+                                    offset[j] = isa.dot4(offset[j], isa.activations(isa.splat_i32(0)), w[j]);
+                                }
+                            }
+                            for i in 0..MR {
+                                let a = word(isa, rows[i].add(k + plane));
+                                for j in 0..NV {
+                                    sum[i][j] = isa.dot4_short(sum[i][j], a, w[j]);
+                                }
                             }
                         }
                     }
@@ -142,7 +173,7 @@ unsafe fn run<I: Dot4, const PLANES: usize, const MR: usize, const NV: usize>(
                 // SAFETY: the caller promises a scale of this group for each channel of the panel.
                 let scale = unsafe { isa.load_f16(scales.add(j * panel)) };
                 for i in 0..MR {
-                    let sum = isa.sub_i32(sum[i][j], offset[j]);
+                    let sum = isa.sub_i32(isa.widen_short(sum[i][j]), offset[j]);
                     acc[i][j] = isa.fma(isa.to_f32(sum), scale, acc[i][j]);
                 }
             }
@@ -156,7 +187,7 @@ unsafe fn run<I: Dot4, const PLANES: usize, const MR: usize, const NV: usize>(
             unsafe { isa.store(raw.at(i, j), acc[i][j]) };
         }
     }
-    let unit = isa.splat(if PLANES == 2 { 1.0 / 16.0 } else { 1.0 });
+    let unit = isa.splat(if PLANES == 2 && !I::SHORT_SUMS { 1.0 / 16.0 } else { 1.0 });
     for i in 0..MR {
         for j in 0..NV {
             // SAFETY: every vector of the tile was written above; the tables were checked to cover every row, and

@@ -327,6 +327,28 @@ impl<const VNNI: bool> Dot4 for Avx2<VNNI> {
             })
         }
     }
+    const SHORT_SUMS: bool = !VNNI;
+    #[inline(always)]
+    fn dot4_short(self, acc: [__m256i; 2], a: [__m256i; 2], w: [__m256i; 2]) -> [__m256i; 2] {
+        if VNNI {
+            return self.dot4(acc, a, w);
+        }
+        // 16 · 2 · 127 · 8 fits.
+        vector!([
+            _mm256_add_epi16(acc[0], _mm256_maddubs_epi16(a[0], w[0])),
+            _mm256_add_epi16(acc[1], _mm256_maddubs_epi16(a[1], w[1]))
+        ])
+    }
+    #[inline(always)]
+    fn widen_short(self, acc: [__m256i; 2]) -> [__m256i; 2] {
+        if VNNI {
+            return acc;
+        }
+        vector!({
+            let ones = _mm256_set1_epi16(1);
+            [_mm256_madd_epi16(acc[0], ones), _mm256_madd_epi16(acc[1], ones)]
+        })
+    }
     #[inline(always)]
     fn lookup(self, table: &[i8; 16], index: [__m256i; 2]) -> [__m256i; 2] {
         // SAFETY: the table is 16 bytes; the token is made only where the machine has this instruction set.
