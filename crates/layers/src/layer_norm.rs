@@ -1,12 +1,11 @@
 //! Layer normalisation (Ba et al., 2016, arXiv:1607.06450): `(x − mean) / √(variance + ε) · weight + bias`.
 
-use tiny_vlm_kernels::{Norm, NormKind, norm};
+use tiny_vlm_kernels::{Norm, NormKind};
 use tiny_vlm_memory::AlignedVec;
-use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 use tiny_vlm_weights::Scope;
 
-use crate::{LayerError, ScratchTensor};
+use crate::{LayerError, ScratchTensor, norm_rows::norm_rows};
 
 /// `(x − mean) / √(variance + ε) · weight + bias`, row by row.
 #[derive(Debug, Clone)]
@@ -33,22 +32,15 @@ impl LayerNorm {
         &self,
         ctx: &Context<'_>,
         x: View<'_, f32, 2>,
-        mut out: ViewMut<'_, f32, 2>,
+        out: ViewMut<'_, f32, 2>,
     ) -> Result<(), LayerError> {
-        let [rows, width] = x.shape();
-        LayerError::expect_shape("layer norm", [rows, self.weight.len()], [rows, width])?;
-        LayerError::expect_shape("layer norm's output", [rows, width], out.shape())?;
-        ctx.check()?;
         let weights = Norm {
             kind: NormKind::Layer,
             weight: &self.weight,
             bias: Some(&self.bias),
             epsilon: self.epsilon,
         };
-        for row in 0..rows {
-            norm(Level::detect(), x.row(row), [1, width], [width, width], &weights, out.row_mut(row));
-        }
-        Ok(())
+        norm_rows(ctx, "layer norm", x, &weights, out)
     }
 
     /// The norm of each row of `x`, in the scratch.

@@ -35,6 +35,7 @@ mod kv_cache;
 mod layer_norm;
 mod linear;
 mod mlp;
+mod norm_rows;
 mod pool;
 #[cfg(test)]
 mod random;

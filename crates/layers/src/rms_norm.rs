@@ -1,12 +1,11 @@
 //! Root mean square normalisation (Zhang and Sennrich, 2019, arXiv:1910.07467): `x / √(mean x² + ε) · weight`.
 
-use tiny_vlm_kernels::{Norm, NormKind, norm};
+use tiny_vlm_kernels::{Norm, NormKind};
 use tiny_vlm_memory::AlignedVec;
-use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 use tiny_vlm_weights::Scope;
 
-use crate::LayerError;
+use crate::{LayerError, norm_rows::norm_rows};
 
 /// `x / √(mean x² + ε) · weight`, row by row.
 #[derive(Debug, Clone)]
@@ -31,17 +30,10 @@ impl RmsNorm {
         &self,
         ctx: &Context<'_>,
         x: View<'_, f32, 2>,
-        mut out: ViewMut<'_, f32, 2>,
+        out: ViewMut<'_, f32, 2>,
     ) -> Result<(), LayerError> {
-        let [rows, width] = x.shape();
-        LayerError::expect_shape("rms norm", [rows, self.weight.len()], [rows, width])?;
-        LayerError::expect_shape("rms norm's output", [rows, width], out.shape())?;
-        ctx.check()?;
         let weights = Norm { kind: NormKind::Rms, weight: &self.weight, bias: None, epsilon: self.epsilon };
-        for row in 0..rows {
-            norm(Level::detect(), x.row(row), [1, width], [width, width], &weights, out.row_mut(row));
-        }
-        Ok(())
+        norm_rows(ctx, "rms norm", x, &weights, out)
     }
 }
 
