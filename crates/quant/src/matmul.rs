@@ -33,6 +33,9 @@ enum Form<'a> {
     BytePanels(ScratchBuf<'a, f32>, ScratchBuf<'a, f32>),
 }
 
+/// Up to so many rows a product takes as long as reading the weights does.
+const READING_ROWS: usize = 8;
+
 /// Up to so many rows sparse weights are multiplied row by row. A panel of 16 rows costs as much whatever part of it is
 /// filled, but reads the weights once.
 const FEW_ROWS: usize = 4;
@@ -228,16 +231,16 @@ fn check(
 /// whole groups of panels, so that each reads its own.
 pub(crate) fn tile(ctx: &Context<'_>, [m, n, k]: [usize; 3], precision: Precision) -> [usize; 2] {
     let threads = ctx.executor.threads();
-    let work = m.saturating_mul(n).saturating_mul(k);
+    let work = m.max(READING_ROWS).saturating_mul(n).saturating_mul(k);
     let least = match precision {
         Precision::Int8 | Precision::Int8Sparse | Precision::Int4(_) | Precision::Int2(_) => 1 << 20,
         Precision::Bf16 => 1 << 19,
         _ => 1 << 18,
     };
-    if threads == 1 || work < least {
+    if threads == 1 || work < 2 * least {
         return [m.max(1), n.max(1)];
     }
-    let tasks = (work / (least / 2)).clamp(2, 4 * threads);
+    let tasks = (work / least).clamp(2, 4 * threads);
     // Whole tiles; those of sparse weights begin with a panel of rows.
     let rows = if Precision::SPARSE.contains(&precision) { 2 * PANEL } else { 12 };
     if m >= rows * tasks {
@@ -245,6 +248,8 @@ pub(crate) fn tile(ctx: &Context<'_>, [m, n, k]: [usize; 3], precision: Precisio
     } else if m >= 96 {
         [m.div_ceil(tasks / 2).next_multiple_of(rows), n.div_ceil(2).next_multiple_of(128)]
     } else {
-        [m, n.div_ceil(tasks).next_multiple_of(128)]
+        // As many tasks for every thread, where there are more than threads.
+        let tasks = if tasks > threads { tasks / threads * threads } else { tasks };
+        [m, n.div_ceil(tasks).next_multiple_of(4 * PANEL)]
     }
 }
