@@ -95,11 +95,13 @@ impl<'a, T> Lhs<'a, T> {
     }
 
     /// How many rows there are.
+    #[inline]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// How many values a row has.
+    #[inline]
     pub fn columns(&self) -> usize {
         self.runs * self.run_len
     }

@@ -21,25 +21,30 @@ impl<'a, T> OutMut<'a, T> {
     }
 
     /// The rows of the whole matrix that it covers.
+    #[inline]
     pub fn rows(&self) -> Range<usize> {
         self.first[0]..self.first[0] + self.view.shape()[0]
     }
 
     /// The columns of the whole matrix that it covers.
+    #[inline]
     pub fn columns(&self) -> Range<usize> {
         self.first[1]..self.first[1] + self.view.shape()[1]
     }
 
     /// Elements from one row to the next.
+    #[inline]
     pub(crate) fn stride(&self) -> usize {
         self.view.strides()[0]
     }
 
     /// A row of the part, counted from its own top.
+    #[inline]
     pub(crate) fn row_mut(&mut self, i: usize) -> &mut [T] {
         self.view.row_mut(i)
     }
 
+    #[inline]
     pub(crate) fn pointer(&mut self) -> *mut T {
         self.view.as_mut_ptr()
     }

@@ -81,17 +81,20 @@ impl<const R: usize> Layout<R> {
         true
     }
 
+    #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.shape.contains(&0)
     }
 
     /// Number of elements.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         // Construction has seen that this does not overflow, unless a zero makes up for it.
         if self.is_empty() { 0 } else { self.shape.iter().product() }
     }
 
     /// Whether the elements lie side by side in the order of their indices.
+    #[inline]
     pub(crate) fn is_contiguous(&self) -> bool {
         let mut expected = 1;
         for axis in (0..R).rev().filter(|_| !self.is_empty()) {
@@ -104,6 +107,7 @@ impl<const R: usize> Layout<R> {
     }
 
     /// Where the element of `index` lies, or nothing if it is outside the shape.
+    #[inline]
     pub(crate) fn offset(&self, index: [usize; R]) -> Option<usize> {
         let mut offset = 0;
         for ((index, size), stride) in index.into_iter().zip(self.shape).zip(self.strides) {
@@ -139,6 +143,7 @@ impl<const R: usize> Layout<R> {
     /// # Panics
     ///
     /// If the index leaves the axis.
+    #[inline]
     pub(crate) fn at<const S: usize>(&self, index: usize) -> (usize, Layout<S>) {
         const { assert!(S + 1 == R) };
         assert!(index < self.shape[0], "index {index} leaves the first axis of shape {:?}", self.shape);

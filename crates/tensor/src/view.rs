@@ -45,47 +45,56 @@ impl<'a, T, const R: usize> View<'a, T, R> {
     /// # Safety
     ///
     /// Every element of `layout` from `first` on may be read throughout `'a`.
+    #[inline]
     pub(crate) unsafe fn from_raw(first: NonNull<T>, layout: Layout<R>) -> Self {
         View { first, layout, borrowed: PhantomData }
     }
 
     /// Sizes of the dimensions.
+    #[inline]
     pub fn shape(&self) -> [usize; R] {
         self.layout.shape
     }
 
     /// Distances between neighbours along each dimension, in elements.
+    #[inline]
     pub fn strides(&self) -> [usize; R] {
         self.layout.strides
     }
 
     /// Number of elements.
+    #[inline]
     pub fn len(&self) -> usize {
         self.layout.len()
     }
 
     /// Whether there are no elements.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.layout.is_empty()
     }
 
     /// Whether the elements lie side by side in the order of their indices.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         self.layout.is_contiguous()
     }
 
     /// All elements in the order of their indices, if they lie side by side.
+    #[inline]
     pub fn data(&self) -> Option<&'a [T]> {
         // SAFETY: the elements of a contiguous layout are the `len` ones from `first` on, all of them borrowed.
         self.is_contiguous().then(|| unsafe { std::slice::from_raw_parts(self.first.as_ptr(), self.len()) })
     }
 
     /// The address of the first element, for kernels that walk the strides themselves.
+    #[inline]
     pub fn as_ptr(&self) -> *const T {
         self.first.as_ptr()
     }
 
     /// The element at `index`.
+    #[inline]
     pub fn get(&self, index: [usize; R]) -> Option<&'a T> {
         let offset = self.layout.offset(index)?;
         // SAFETY: the offset of an index within the shape lies within the borrowed elements.
@@ -111,10 +120,12 @@ impl<'a, T, const R: usize> View<'a, T, R> {
         Ok(unsafe { View::from_raw(self.first, layout) })
     }
 
+    #[inline]
     pub(crate) fn layout_offset(&self, index: [usize; R]) -> Option<usize> {
         self.layout.offset(index)
     }
 
+    #[inline]
     fn inner<const S: usize>(&self, index: usize) -> View<'a, T, S> {
         let (offset, layout) = self.layout.at(index);
         // SAFETY: the elements at one index of the first dimension are elements of the whole.
@@ -124,6 +135,7 @@ impl<'a, T, const R: usize> View<'a, T, R> {
 
 impl<'a, T> View<'a, T, 1> {
     /// The elements.
+    #[inline]
     pub fn as_slice(&self) -> &'a [T] {
         let [len] = self.layout.shape;
         // SAFETY: the only stride is one, so the elements are the `len` ones from `first` on.
@@ -137,6 +149,7 @@ impl<'a, T> View<'a, T, 2> {
     /// # Panics
     ///
     /// If there is no such row.
+    #[inline]
     pub fn row(&self, index: usize) -> &'a [T] {
         self.inner::<1>(index).as_slice()
     }
@@ -156,6 +169,7 @@ macro_rules! outer_dimension {
             /// # Panics
             ///
             /// If the index leaves the dimension.
+            #[inline]
             pub fn at(&self, index: usize) -> View<'a, T, $inner> {
                 self.inner(index)
             }

@@ -44,58 +44,69 @@ impl<'a, T, const R: usize> ViewMut<'a, T, R> {
     ///
     /// Every element of `layout` from `first` on may be read and written throughout `'a`, by nobody else, and no two
     /// indices share an element.
+    #[inline]
     pub(crate) unsafe fn from_raw(first: NonNull<T>, layout: Layout<R>) -> Self {
         ViewMut { first, layout, borrowed: PhantomData }
     }
 
     /// Sizes of the dimensions.
+    #[inline]
     pub fn shape(&self) -> [usize; R] {
         self.layout.shape
     }
 
     /// Distances between neighbours along each dimension, in elements.
+    #[inline]
     pub fn strides(&self) -> [usize; R] {
         self.layout.strides
     }
 
     /// Number of elements.
+    #[inline]
     pub fn len(&self) -> usize {
         self.layout.len()
     }
 
     /// Whether there are no elements.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.layout.is_empty()
     }
 
     /// Whether the elements lie side by side in the order of their indices.
+    #[inline]
     pub fn is_contiguous(&self) -> bool {
         self.layout.is_contiguous()
     }
 
     /// The same elements, to read while this is not written.
+    #[inline]
     pub fn view(&self) -> View<'_, T, R> {
         // SAFETY: the elements are borrowed for as long as `self` is, during which nothing can be written.
         unsafe { View::from_raw(self.first, self.layout) }
     }
 
     /// The same elements, to lend them out and have them back.
+    #[inline]
     pub fn reborrow(&mut self) -> ViewMut<'_, T, R> {
         // SAFETY: `self` cannot be used while the new view, which borrows it uniquely, lives.
         unsafe { ViewMut::from_raw(self.first, self.layout) }
     }
 
     /// All elements in the order of their indices, if they lie side by side.
+    #[inline]
     pub fn data(&self) -> Option<&[T]> {
         self.view().data()
     }
 
     /// As [`data`](Self::data), to write.
+    #[inline]
     pub fn data_mut(&mut self) -> Option<&mut [T]> {
         self.reborrow().into_data()
     }
 
     /// As [`data_mut`](Self::data_mut), for as long as the elements are borrowed.
+    #[inline]
     pub fn into_data(self) -> Option<&'a mut [T]> {
         let (first, len) = (self.first.as_ptr(), self.len());
         // SAFETY: the elements of a contiguous layout are the `len` ones from `first` on, all of them ours for `'a`.
@@ -103,6 +114,7 @@ impl<'a, T, const R: usize> ViewMut<'a, T, R> {
     }
 
     /// The address of the first element, for kernels that walk the strides themselves.
+    #[inline]
     pub fn as_mut_ptr(&mut self) -> *mut T {
         self.first.as_ptr()
     }
@@ -161,6 +173,7 @@ impl<'a, T, const R: usize> ViewMut<'a, T, R> {
         unsafe { ViewMut::from_raw(self.first.add(offset), layout) }
     }
 
+    #[inline]
     pub(crate) fn into_raw(self) -> (NonNull<T>, Layout<R>) {
         (self.first, self.layout)
     }
@@ -237,6 +250,7 @@ impl<T> ViewMut<'_, T, 2> {
     /// # Panics
     ///
     /// If there is no such row.
+    #[inline]
     pub fn row(&self, index: usize) -> &[T] {
         self.view().row(index)
     }
@@ -246,6 +260,7 @@ impl<T> ViewMut<'_, T, 2> {
     /// # Panics
     ///
     /// If there is no such row.
+    #[inline]
     pub fn row_mut(&mut self, index: usize) -> &mut [T] {
         self.reborrow().into_inner::<1>(index).into_slice()
     }

@@ -90,6 +90,7 @@ pub(crate) trait Steps<I: Isa>: Product<I> {
 pub(crate) struct Raw<const MR: usize, const NV: usize>(MaybeUninit<[[[f32; LANES]; NV]; MR]>);
 
 impl<const MR: usize, const NV: usize> Raw<MR, NV> {
+    #[inline]
     pub(crate) fn new() -> Self {
         Raw(MaybeUninit::uninit())
     }
