@@ -115,7 +115,7 @@ unsafe fn run<I: Dot4, const PLANES: usize, const MR: usize, const NV: usize>(
         let mut rows = [std::ptr::null::<u32>(); MR];
         for i in 0..MR {
             // SAFETY: the caller promises this run of the row.
-            rows[i] = unsafe { block.rows[i].add(run * block.run_step).cast() };
+            rows[i] = unsafe { block.rows.get(i).add(run * block.run_step).cast() };
         }
         let mut k = 0;
         while k < block.run_len {

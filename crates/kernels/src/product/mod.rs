@@ -103,10 +103,36 @@ impl<const MR: usize, const NV: usize> Raw<MR, NV> {
     }
 }
 
+/// Where the rows of a tile begin. What a tile does not have is never written: an array of nulls to begin with would be
+/// copied in pieces that overlap, and such a copy waits for every store before it, those of the last tile's sums, too.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows([MaybeUninit<*const u8>; MOST_ROWS]);
+
+impl Rows {
+    /// Of no row yet.
+    #[inline(always)]
+    pub(crate) fn none() -> Self {
+        Rows([const { MaybeUninit::uninit() }; MOST_ROWS])
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&mut self, i: usize, first: *const u8) {
+        self.0[i].write(first);
+    }
+
+    /// # Safety
+    /// The row must have been set.
+    #[inline(always)]
+    pub(crate) unsafe fn get(&self, i: usize) -> *const u8 {
+        // SAFETY: the caller's promise.
+        unsafe { self.0[i].assume_init() }
+    }
+}
+
 /// The pointers of one tile.
 pub(crate) struct Block {
-    /// Where each row's first run begins.
-    pub(crate) rows: [*const u8; MOST_ROWS],
+    /// Where each row's first run begins; of as many rows as the tile has.
+    pub(crate) rows: Rows,
     pub(crate) runs: usize,
     /// Bytes from one run to the next.
     pub(crate) run_step: usize,
@@ -133,7 +159,7 @@ impl Block {
     /// Computes the tile.
     ///
     /// # Safety
-    /// The first `MR` row pointers must be valid for `runs` runs, `NV` panels for as many steps, and `from` and `to`
+    /// The first `MR` rows must be set and valid for `runs` runs, `NV` panels for as many steps, and `from` and `to`
     /// for `MR` rows of `16·(NV − 1) + last` values; rows and channels must exist in the product's tables.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "a register tile is indexed by row and vector")]

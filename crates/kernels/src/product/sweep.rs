@@ -5,7 +5,7 @@ use std::ptr::null;
 
 use tiny_vlm_simd::{Isa, LANES};
 
-use super::{Block, MOST_ACCUMULATORS, MOST_ROWS, Product, Steps};
+use super::{Block, MOST_ACCUMULATORS, Product, Rows, Steps};
 use crate::epilogue::{self, Epilogue, Finish, Residual};
 use crate::layout::PANEL;
 use crate::lhs::Words;
@@ -79,10 +79,12 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                     unsafe {
                         let at = to.add((row - rows.start) * stride + channel - columns.start);
                         let through = last_k && !ep.is_nothing();
+                        let mut rows = Rows::none();
+                        for i in 0..mr {
+                            rows.set(i, lhs.row(row + i).add(k * 4));
+                        }
                         let block = Block {
-                            // An array of nulls to begin with would be copied in pieces that overlap, and such a copy
-                            // waits for every store before it, those of the last tile's sums to memory, too.
-                            rows: std::array::from_fn(|i| lhs.row(row + i.min(mr - 1)).add(k * 4)),
+                            rows,
                             runs: lhs.runs,
                             run_step: lhs.run_step,
                             run_len: words,
@@ -179,7 +181,7 @@ pub(crate) unsafe fn sweep_panels<I: Isa, P: Steps<I>>(
                         // SAFETY: the caller promises rows and channels; there is room for the sums of 16 channels.
                         unsafe {
                             let block = Block {
-                                rows: [null(); MOST_ROWS],
+                                rows: Rows::none(),
                                 runs: 1,
                                 run_step: 0,
                                 run_len: x.columns(),

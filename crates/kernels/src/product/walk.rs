@@ -73,7 +73,7 @@ impl Walk for Dense {
             let mut rows = [std::ptr::null::<u32>(); MR];
             for i in 0..MR {
                 // SAFETY: the caller promises this run of the row.
-                rows[i] = unsafe { block.rows[i].add(run * block.run_step).cast() };
+                rows[i] = unsafe { block.rows.get(i).add(run * block.run_step).cast() };
             }
             for k in 0..block.run_len {
                 // SAFETY: the caller promises `run_len` words of each row's run, at any alignment, and a step of
@@ -171,7 +171,7 @@ unsafe fn column<I: Isa, P: Steps<I>, const MR: usize, const NV: usize>(
         unsafe {
             let w = product.weights(isa, weights.add(s * P::STEP));
             for i in 0..MR {
-                let a = product.spread(isa, block.rows[i].cast::<u32>().add(k + s).read_unaligned());
+                let a = product.spread(isa, block.rows.get(i).cast::<u32>().add(k + s).read_unaligned());
                 acc[i][j] = product.step(isa, acc[i][j], a, w);
             }
         }
