@@ -47,7 +47,8 @@ impl Decoder {
         })
     }
 
-    /// The same, whose [new caches](DecoderStage::new_cache) are of this precision. A step takes caches of any.
+    /// The same, whose [new caches](DecoderStage::new_cache) and [memories](DecoderStage::remember) are of this precision. A
+    /// step takes those of any.
     #[must_use]
     pub fn with_cache_precision(self, cache_precision: CachePrecision) -> Self {
         Self { cache_precision, ..self }
@@ -151,7 +152,9 @@ impl DecoderStage for Decoder {
             None => memory,
         };
         let layers = self.layers.iter().filter_map(DecoderLayer::cross_attention);
-        let layers = layers.map(|layer| layer.remember(ctx, memory)).collect::<Result<_, _>>()?;
+        let layers = layers
+            .map(|layer| layer.remember(ctx, memory, self.cache_precision))
+            .collect::<Result<_, _>>()?;
         Ok(CrossMemory::new(layers))
     }
 

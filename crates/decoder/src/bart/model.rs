@@ -61,7 +61,8 @@ impl Bart {
         })
     }
 
-    /// The same, whose [new caches](DecoderStage::new_cache) are of this precision. A step takes caches of any.
+    /// The same, whose [new caches](DecoderStage::new_cache) and [memories](DecoderStage::remember) are of this precision. A
+    /// step takes those of any.
     #[must_use]
     pub fn with_cache_precision(self, cache_precision: CachePrecision) -> Self {
         Self { cache_precision, ..self }
@@ -232,7 +233,9 @@ impl DecoderStage for Bart {
     fn remember(&self, ctx: &Context<'_>, memory: View<'_, f32, 2>) -> Result<CrossMemory, DecoderError> {
         let [tokens, width] = memory.shape();
         batch::expect_shape("memory", [tokens, self.config.hidden], [tokens, width])?;
-        let layers = self.decoder.layers.iter().map(|layer| layer.cross_attention().remember(ctx, memory));
+        let precision = self.cache_precision;
+        let layers = self.decoder.layers.iter();
+        let layers = layers.map(|layer| layer.cross_attention().remember(ctx, memory, precision));
         Ok(CrossMemory::new(layers.collect::<Result<_, _>>()?))
     }
 
