@@ -174,10 +174,8 @@ mod tests {
                 let mut cache = KvCache::new(shape, precisions[number % precisions.len()]);
                 cache.grow(before + enter).unwrap();
                 let keys = random((before + enter) * kv_width, 2 + number as u64);
-                for (offset, key) in keys.chunks_exact(kv_width).enumerate() {
-                    let value: Vec<f32> = key.iter().map(|x| 1.0 - 2.0 * x).collect();
-                    cache.write(level, 1, offset, key, &value);
-                }
+                let values: Vec<f32> = keys.iter().map(|x| 1.0 - 2.0 * x).collect();
+                cache.write(&Workspace::inline().context(), level, 1, &keys, &values);
                 cache.advance(*before);
                 cache
             };

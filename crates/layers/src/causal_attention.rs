@@ -96,18 +96,24 @@ impl CausalAttention {
             let x = SharedInput::new(ctx, x, [query, key, value]);
             let plain = Epilogue::default();
             let scaled = Epilogue { scale: self.query_scale.as_deref(), ..plain };
-            query.forward_shared(ctx, &x, scaled, ViewMut::new([rows, width], &mut queries)?)?;
-            key.forward_shared(ctx, &x, plain, ViewMut::new([rows, kv_width], &mut keys)?)?;
-            value.forward_shared(ctx, &x, plain, ViewMut::new([rows, kv_width], &mut values)?)?;
+            x.forward(
+                ctx,
+                [
+                    (query, scaled, ViewMut::new([rows, width], &mut queries)?),
+                    (key, plain, ViewMut::new([rows, kv_width], &mut keys)?),
+                    (value, plain, ViewMut::new([rows, kv_width], &mut values)?),
+                ],
+            )?;
             if let Some(rotary) = rotary {
-                rotary.turn(&mut queries, width);
-                rotary.turn(&mut keys, kv_width);
+                rotary.turn(ctx, &mut queries, width);
+                rotary.turn(ctx, &mut keys, kv_width);
             }
-            let mut tokens = keys.chunks_exact(kv_width).zip(values.chunks_exact(kv_width));
+            let mut first = 0;
             for sequence in batch.iter_mut() {
-                for (offset, (keys, values)) in (0..sequence.input.tokens()).zip(&mut tokens) {
-                    sequence.cache.write(level, self.layer, offset, keys, values);
-                }
+                let tokens = sequence.input.tokens();
+                let entering = first * kv_width..(first + tokens) * kv_width;
+                sequence.cache.write(ctx, level, self.layer, &keys[entering.clone()], &values[entering]);
+                first += tokens;
             }
         }
         let mut attended = ctx.scratch.take::<f32>(rows * width);

@@ -46,10 +46,10 @@ impl GatedMlp {
         let mut up = ctx.scratch.take::<f32>(shape[0] * shape[1]);
         let mut gated = ctx.scratch.take::<f32>(shape[0] * shape[1]);
         let x = SharedInput::new(ctx, x, [&self.up, &self.gate]);
-        self.up.forward_shared(ctx, &x, Epilogue::default(), ViewMut::new(shape, &mut up)?)?;
+        x.forward(ctx, [(&self.up, Epilogue::default(), ViewMut::new(shape, &mut up)?)])?;
         let up = View::new(shape, &up)?;
         let gate = Epilogue { activation: self.activation, gate: Some(up), ..Epilogue::default() };
-        self.gate.forward_shared(ctx, &x, gate, ViewMut::new(shape, &mut gated)?)?;
+        x.forward(ctx, [(&self.gate, gate, ViewMut::new(shape, &mut gated)?)])?;
         drop(x);
         let scale = self.output_scale.as_deref();
         let residual = Epilogue { residual: Residual::Output, scale, ..Epilogue::default() };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tiny_vlm_kernels::{CachePrecision, KvBlock, KvShape};
 use tiny_vlm_memory::{AlignedVec, MemoryError};
 use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::{Context, split};
 
 /// Tokens of a block.
 pub const BLOCK_TOKENS: usize = 64;
@@ -124,20 +125,35 @@ impl KvCache {
         Ok(())
     }
 
-    /// Writes the keys and values that one layer has of tokens behind the last, a row a token. There must be
-    /// [room](Self::grow) for them.
-    pub(crate) fn write(&mut self, level: Level, layer: usize, offset: usize, keys: &[f32], values: &[f32]) {
-        let CacheShape { kv_heads, head_dim, .. } = self.shape;
-        let position = self.len + offset;
-        let (index, token) = (position / BLOCK_TOKENS, position % BLOCK_TOKENS);
-        let words = self.head.words().unwrap_or(0);
-        let block = self.blocks.get_mut(index).and_then(Arc::get_mut);
-        let block = block.expect("grow has made blocks of its own for these tokens");
-        let heads = block[layer * kv_heads * words..][..kv_heads * words].chunks_exact_mut(words);
-        for (head, (key, value)) in heads.zip(keys.chunks_exact(head_dim).zip(values.chunks_exact(head_dim)))
-        {
-            self.head.write(level, head, token, key, value);
-        }
+    /// Writes the keys and values that one layer has of tokens behind the last, a row a token; blocks are apart, and each
+    /// is a task. There must be [room](Self::grow) for them.
+    pub(crate) fn write(
+        &mut self,
+        ctx: &Context<'_>,
+        level: Level,
+        layer: usize,
+        keys: &[f32],
+        values: &[f32],
+    ) {
+        let (CacheShape { kv_heads, head_dim, .. }, head_shape) = (self.shape, self.head);
+        let (width, words) = (kv_heads * head_dim, head_shape.words().unwrap_or(0));
+        let tokens = self.len..self.len + keys.len() / width;
+        let first_block = tokens.start / BLOCK_TOKENS;
+        let blocks = &mut self.blocks[first_block..tokens.end.div_ceil(BLOCK_TOKENS)];
+        split::for_each_chunk(ctx.executor, blocks, 1, |index, block| {
+            let start = (first_block + index) * BLOCK_TOKENS;
+            let written = tokens.start.max(start)..tokens.end.min(start + BLOCK_TOKENS);
+            let block = block.first_mut().and_then(Arc::get_mut);
+            let block = block.expect("grow has made blocks of its own for these tokens");
+            let heads = block[layer * kv_heads * words..][..kv_heads * words].chunks_exact_mut(words);
+            for (head, block) in heads.enumerate() {
+                for token in written.clone() {
+                    let at = (token - tokens.start) * width + head * head_dim;
+                    let of_head = at..at + head_dim;
+                    head_shape.write(level, block, token - start, &keys[of_head.clone()], &values[of_head]);
+                }
+            }
+        });
     }
 
     /// Takes the tokens written since as appended.
@@ -193,19 +209,19 @@ impl Clone for KvCache {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tiny_vlm_tensor::Workspace;
 
     const SHAPE: CacheShape = CacheShape { layers: 2, kv_heads: 3, head_dim: 5 };
 
     /// Appends tokens whose numbers say where they belong.
     fn append(cache: &mut KvCache, tokens: usize, mark: f32) {
+        let workspace = Workspace::new(2);
         cache.grow(tokens).unwrap();
-        for offset in 0..tokens {
-            for layer in 0..SHAPE.layers {
-                let value = |i: usize| mark + (cache.len() + offset) as f32 + 0.01 * (layer * 15 + i) as f32;
-                let keys: Vec<f32> = (0..15).map(value).collect();
-                let values: Vec<f32> = keys.iter().map(|key| -key).collect();
-                cache.write(Level::detect(), layer, offset, &keys, &values);
-            }
+        for layer in 0..SHAPE.layers {
+            let value = |i: usize| mark + (cache.len() + i / 15) as f32 + 0.01 * (layer * 15 + i % 15) as f32;
+            let keys: Vec<f32> = (0..15 * tokens).map(value).collect();
+            let values: Vec<f32> = keys.iter().map(|key| -key).collect();
+            cache.write(&workspace.context(), Level::detect(), layer, &keys, &values);
         }
         cache.advance(tokens);
     }

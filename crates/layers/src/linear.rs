@@ -2,7 +2,7 @@
 
 use tiny_vlm_kernels::Epilogue;
 use tiny_vlm_memory::AlignedVec;
-use tiny_vlm_quant::{Matrix, Prepared, matmul, matmul_prepared};
+use tiny_vlm_quant::{Matrix, Prepared, matmul, matmul_each};
 use tiny_vlm_tensor::{Context, View, ViewMut};
 use tiny_vlm_weights::Scope;
 
@@ -73,23 +73,6 @@ impl Linear {
         let epilogue = Epilogue { bias: self.bias.as_deref(), ..epilogue };
         Ok(matmul(ctx, x, &self.weight, &epilogue, out)?)
     }
-
-    /// As [`forward_with`](Self::forward_with), for an input that several maps take.
-    pub(crate) fn forward_shared(
-        &self,
-        ctx: &Context<'_>,
-        x: &SharedInput<'_>,
-        epilogue: Epilogue<'_>,
-        out: ViewMut<'_, f32, 2>,
-    ) -> Result<(), LayerError> {
-        match &x.prepared {
-            Some(prepared) => {
-                let epilogue = Epilogue { bias: self.bias.as_deref(), ..epilogue };
-                Ok(matmul_prepared(ctx, prepared, &self.weight, &epilogue, out)?)
-            }
-            None => self.forward_with(ctx, x.x, epilogue, out),
-        }
-    }
 }
 
 /// A factor for each of `columns` columns; nothing where it would change nothing.
@@ -114,5 +97,22 @@ impl<'a> SharedInput<'a> {
         let alike = maps.windows(2).all(|pair| form(pair[0]) == form(pair[1]));
         let prepared = maps.first().filter(|_| alike).map(|map| Prepared::new(ctx, x, &map.weight));
         Self { x, prepared }
+    }
+
+    /// Writes what each map makes of the rows to its output; epilogues as in [`Linear::forward_with`].
+    pub(crate) fn forward<const N: usize>(
+        &self,
+        ctx: &Context<'_>,
+        maps: [(&Linear, Epilogue<'_>, ViewMut<'_, f32, 2>); N],
+    ) -> Result<(), LayerError> {
+        let Some(prepared) = &self.prepared else {
+            return maps
+                .into_iter()
+                .try_for_each(|(map, epilogue, out)| map.forward_with(ctx, self.x, epilogue, out));
+        };
+        let products = maps.map(|(map, epilogue, out)| {
+            (&map.weight, Epilogue { bias: map.bias.as_deref(), ..epilogue }, out)
+        });
+        Ok(matmul_each(ctx, prepared, products)?)
     }
 }

@@ -2,8 +2,12 @@
 
 use tiny_vlm_kernels::{Pairing, rotate};
 use tiny_vlm_simd::Level;
+use tiny_vlm_tensor::{Context, split};
 
 use crate::{LayerError, Sequence};
+
+/// Tokens that one task turns: some microseconds of work.
+const TASK_TOKENS: usize = 32;
 
 /// The angles that each token of a batch turns by, worked out once for all layers.
 #[derive(Debug, Clone, Copy)]
@@ -43,11 +47,14 @@ impl<'a> Rotary<'a> {
     }
 
     /// Turns every head of every token.
-    pub(crate) fn turn(&self, tokens: &mut [f32], width: usize) {
+    pub(crate) fn turn(&self, ctx: &Context<'_>, tokens: &mut [f32], width: usize) {
         let level = Level::detect();
-        for (token, row) in tokens.chunks_exact_mut(width).zip(self.table.chunks_exact(2 * self.half)) {
-            let (cosines, sines) = row.split_at(self.half);
-            rotate(level, token, cosines, sines, Pairing::Halves);
-        }
+        split::for_each_chunk(ctx.executor, tokens, TASK_TOKENS * width, |task, tokens| {
+            let rows = self.table.chunks_exact(2 * self.half).skip(task * TASK_TOKENS);
+            for (token, row) in tokens.chunks_exact_mut(width).zip(rows) {
+                let (cosines, sines) = row.split_at(self.half);
+                rotate(level, token, cosines, sines, Pairing::Halves);
+            }
+        });
     }
 }

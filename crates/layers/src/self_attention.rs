@@ -95,7 +95,7 @@ impl SelfAttention {
                 let shared = SharedInput::new(ctx, x, [query, key, value]);
                 for (index, map) in maps.iter().enumerate() {
                     let part = qkv.view_mut().slice(1, index * width..(index + 1) * width);
-                    map.forward_shared(ctx, &shared, Epilogue::default(), part)?;
+                    shared.forward(ctx, [(map, Epilogue::default(), part)])?;
                 }
             }
         }

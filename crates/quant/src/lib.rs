@@ -72,7 +72,7 @@ pub use gptq::{calibrate_groups, calibrate_rows};
 pub use hessian::{Calibration, Hessian};
 pub use info::{KernelName, kernel_names};
 pub use layer::{Candidate, Layer, Sensitivity};
-pub use matmul::{Prepared, matmul, matmul_prepared};
+pub use matmul::{Prepared, matmul, matmul_each};
 pub use matrix::Matrix;
 pub use measure::{Difference, compare, compare_products, compare_weights, divergence};
 pub use planner::{Budget, Plan};

@@ -131,85 +131,104 @@ pub fn matmul(
     out: ViewMut<'_, f32, 2>,
 ) -> Result<(), QuantError> {
     check(x.shape(), weights, epilogue, &out)?;
-    matmul_prepared(ctx, &Prepared::new(ctx, x, weights), weights, epilogue, out)
+    matmul_each(ctx, &Prepared::new(ctx, x, weights), [(weights, *epilogue, out)])
 }
 
-/// As [`matmul`], with activations that were prepared before.
+/// As [`matmul`] for one or several matrices, each with its epilogue and its output, with activations that were prepared
+/// before. They are shared out over threads together, so that small ones do not wait for one another.
 ///
 /// # Errors
 /// If the shapes do not fit one another or the activations were prepared for another precision or level; nothing is
 /// written then.
-pub fn matmul_prepared(
+pub fn matmul_each<const N: usize>(
     ctx: &Context<'_>,
     x: &Prepared<'_>,
-    weights: &Matrix,
-    epilogue: &Epilogue<'_>,
-    out: ViewMut<'_, f32, 2>,
+    products: [(&Matrix, Epilogue<'_>, ViewMut<'_, f32, 2>); N],
 ) -> Result<(), QuantError> {
-    check(x.shape(), weights, epilogue, &out)?;
-    let ([m, k], n, level) = (x.shape(), weights.rows(), weights.level());
-    let wrong = || QuantError::Prepared {
-        prepared: format!("{} at {}", x.name(), x.level),
-        weights: format!("{} at {level}", weights.precision()),
-    };
-    let tile = tile(ctx, [m, n, k], weights.precision());
-    match (&weights.data, &x.form) {
-        (Data::F32(w), Form::Float) => {
-            let (lhs, w) = (Lhs::from(x.x), view(w, n, k));
-            split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                gemm_f32(level, &lhs, w, epilogue, OutMut::at(first, part));
-            });
-        }
-        (Data::F16(w), Form::Float) => {
-            let (lhs, w) = (Lhs::from(x.x), view(w, n, k));
-            split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                gemm_widened(level, &lhs, w, epilogue, OutMut::at(first, part));
-            });
-        }
-        (Data::Bf16(w), Form::Bf16(x)) => {
-            let padded = k.next_multiple_of(2);
-            let (lhs, w) = (Lhs::matrix(x, m, padded, padded), view(w, n, k));
-            split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                gemm_bf16(level, &lhs, w, epilogue, OutMut::at(first, part));
-            });
-        }
-        (Data::F32Sparse(w), Form::Float) => {
-            let lhs = Lhs::from(x.x);
-            split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                gemm_f32_sparse(level, &lhs, w.view(), epilogue, OutMut::at(first, part));
-            });
-        }
-        (Data::F32Sparse(w), Form::Panels(words)) => {
-            let Some(panels) = Panels::new(words, m, k) else { return Err(wrong()) };
-            split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                gemm_f32_sparse_panels(level, panels, w.view(), epilogue, OutMut::at(first, part));
-            });
-        }
-        // Bytes of one level may be too large for another.
-        (Data::Int8Sparse(_), Form::BytePanels(words, panels))
-            if x.level.activation_max() == level.activation_max() =>
-        {
-            let params = View::with_strides([m, 2], [quantized_stride(k), 1], words).ok();
-            let panels = Panels::new(panels, m, k.div_ceil(4));
-            let Some((params, panels)) = params.zip(panels) else { return Err(wrong()) };
-            split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                weights.gemm_byte_panels(panels, params, epilogue, OutMut::at(first, part));
-            });
-        }
-        (Data::Int8(_) | Data::Int8Sparse(_) | Data::Grouped(_), Form::Bytes(words))
-            if x.level.activation_max() == level.activation_max() =>
-        {
-            let (stride, padded) = (quantized_stride(k), k.next_multiple_of(weights.layout().group()));
-            let Ok(params) = View::with_strides([m, 2], [stride, 1], words) else { return Err(wrong()) };
-            let bytes = bytemuck::cast_slice(words.get(2..).unwrap_or_default());
-            let x = Quantized { lhs: Lhs::matrix(bytes, m, padded, 4 * stride), params };
-            split::for_each_tile(ctx.executor, out, tile, |first, part| {
-                weights.gemm_bytes(&x, epilogue, OutMut::at(first, part));
-            });
-        }
-        _ => return Err(wrong()),
+    let [m, k] = x.shape();
+    for (weights, epilogue, out) in &products {
+        check([m, k], weights, epilogue, out)?;
+        x.operand(weights)?;
     }
+    let maps =
+        products.each_ref().map(|(weights, epilogue, _)| (*weights, x.operand(weights).ok(), *epilogue));
+    let outputs = products.map(|(weights, _, out)| {
+        let tile = tile(ctx, [m, weights.rows(), k], weights.precision());
+        (out, tile)
+    });
+    split::for_each_tile_of(ctx.executor, outputs, |number, first, part| {
+        let (weights, operand, epilogue) = &maps[number];
+        if let Some(operand) = operand {
+            weights.multiply(operand, epilogue, OutMut::at(first, part));
+        }
+    });
     Ok(())
+}
+
+/// Activations as the kernels of one matrix take them.
+enum Operand<'a> {
+    Float(Lhs<'a, f32>),
+    Bf16(Lhs<'a, bf16>),
+    Bytes(Quantized<'a>),
+    Panels(Panels<'a>),
+    BytePanels(Panels<'a>, View<'a, f32, 2>),
+}
+
+impl Prepared<'_> {
+    /// What products with `weights` take, or an error that says what the activations were prepared for.
+    fn operand(&self, weights: &Matrix) -> Result<Operand<'_>, QuantError> {
+        let ([m, k], level) = (self.shape(), weights.level());
+        let wrong = || QuantError::Prepared {
+            prepared: format!("{} at {}", self.name(), self.level),
+            weights: format!("{} at {level}", weights.precision()),
+        };
+        // Bytes of one level may be too large for another.
+        let bytes_fit = self.level.activation_max() == level.activation_max();
+        let stride = quantized_stride(k);
+        let operand = match (&weights.data, &self.form) {
+            (Data::F32(_) | Data::F16(_) | Data::F32Sparse(_), Form::Float) => {
+                Some(Operand::Float(Lhs::from(self.x)))
+            }
+            (Data::Bf16(_), Form::Bf16(x)) => {
+                let padded = k.next_multiple_of(2);
+                Some(Operand::Bf16(Lhs::matrix(x, m, padded, padded)))
+            }
+            (Data::F32Sparse(_), Form::Panels(words)) => Panels::new(words, m, k).map(Operand::Panels),
+            (Data::Int8Sparse(_), Form::BytePanels(words, panels)) if bytes_fit => {
+                let params = View::with_strides([m, 2], [stride, 1], words).ok();
+                let panels = Panels::new(panels, m, k.div_ceil(4));
+                panels.zip(params).map(|(panels, params)| Operand::BytePanels(panels, params))
+            }
+            (Data::Int8(_) | Data::Int8Sparse(_) | Data::Grouped(_), Form::Bytes(words)) if bytes_fit => {
+                let padded = k.next_multiple_of(weights.layout().group());
+                let bytes = bytemuck::cast_slice(words.get(2..).unwrap_or_default());
+                let params = View::with_strides([m, 2], [stride, 1], words).ok();
+                let lhs = Lhs::matrix(bytes, m, padded, 4 * stride);
+                params.map(|params| Operand::Bytes(Quantized { lhs, params }))
+            }
+            _ => None,
+        };
+        operand.ok_or_else(wrong)
+    }
+}
+
+impl Matrix {
+    /// A rectangle of the product with activations that are for this matrix.
+    fn multiply<'a>(&'a self, x: &Operand<'_>, epilogue: &Epilogue<'a>, out: OutMut<'_>) {
+        let (n, k, level) = (self.rows(), self.columns(), self.level());
+        match (&self.data, x) {
+            (Data::F32(w), Operand::Float(x)) => gemm_f32(level, x, view(w, n, k), epilogue, out),
+            (Data::F16(w), Operand::Float(x)) => gemm_widened(level, x, view(w, n, k), epilogue, out),
+            (Data::Bf16(w), Operand::Bf16(x)) => gemm_bf16(level, x, view(w, n, k), epilogue, out),
+            (Data::F32Sparse(w), Operand::Float(x)) => gemm_f32_sparse(level, x, w.view(), epilogue, out),
+            (Data::F32Sparse(w), Operand::Panels(x)) => {
+                gemm_f32_sparse_panels(level, *x, w.view(), epilogue, out);
+            }
+            (_, Operand::BytePanels(x, params)) => self.gemm_byte_panels(*x, *params, epilogue, out),
+            (_, Operand::Bytes(x)) => self.gemm_bytes(x, epilogue, out),
+            _ => {}
+        }
+    }
 }
 
 fn check(

@@ -5,7 +5,7 @@ mod random;
 use random::random;
 use tiny_vlm_quant::{
     Activation, Budget, ConvShape, Epilogue, Layer, Matrix, Plan, Precision, Prepared, QuantError, Residual,
-    Sensitivity, compare, conv2d, matmul, matmul_prepared, prune_blocks,
+    Sensitivity, compare, conv2d, matmul, matmul_each, prune_blocks,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Tensor, View, ViewMut, Workspace};
@@ -184,30 +184,35 @@ fn a_plan_has_no_sparse_precision_unasked() {
     assert!(4 * asked.candidates[1].bytes < 2 * asked.candidates[0].bytes);
 }
 
+/// Together, shared out over threads, matrices give what each gives alone.
 #[test]
 fn prepared_activations_serve_several_matrices() {
-    let (x, a, b) = (random(5 * 40, 1), random(30 * 40, 2), random(7 * 40, 3));
-    let workspace = Workspace::inline();
+    let (k, n) = (400, [800, 7]);
+    let (x, weights) = (random(5 * k, 1), n.map(|n| random(n * k, n as u64)));
+    let workspace = Workspace::new(2);
     let ctx = workspace.context();
-    let x = View::new([5, 40], &x).unwrap();
+    let x = View::new([5, k], &x).unwrap();
+    let plain = Epilogue::default();
     for precision in every() {
-        let a = Matrix::from_f32(30, 40, &a, precision).unwrap();
-        let b = Matrix::from_f32(7, 40, &b, precision).unwrap();
+        let [a, b] = [0, 1].map(|i| Matrix::from_f32(n[i], k, &weights[i], precision).unwrap());
+        let [mut one, mut two] = n.map(|n| Tensor::<f32, 2>::zeroed([5, n]));
         let prepared = Prepared::new(&ctx, x, &a);
-        for matrix in [&a, &b] {
-            let shape = [5, matrix.rows()];
-            let (mut one, mut two) = (Tensor::<f32, 2>::zeroed(shape), Tensor::<f32, 2>::zeroed(shape));
-            matmul(&ctx, x, matrix, &Epilogue::default(), one.view_mut()).unwrap();
-            matmul_prepared(&ctx, &prepared, matrix, &Epilogue::default(), two.view_mut()).unwrap();
-            assert_eq!(one.data(), two.data(), "{precision}");
+        matmul_each(&ctx, &prepared, [(&a, plain, one.view_mut()), (&b, plain, two.view_mut())]).unwrap();
+        for (matrix, together) in [(&a, one), (&b, two)] {
+            let mut alone = Tensor::<f32, 2>::zeroed([5, matrix.rows()]);
+            matmul(&ctx, x, matrix, &plain, alone.view_mut()).unwrap();
+            assert_eq!(alone.data(), together.data(), "{precision}");
         }
     }
-    let int8 = Matrix::from_f32(30, 40, &a, Precision::Int8).unwrap();
-    let bf16 = Matrix::from_f32(30, 40, &a, Precision::Bf16).unwrap();
-    let mut out = Tensor::<f32, 2>::zeroed([5, 30]);
+    let [int8, bf16] =
+        [Precision::Int8, Precision::Bf16].map(|precision| Matrix::from_f32(7, k, &weights[1], precision));
+    let (int8, bf16) = (int8.unwrap(), bf16.unwrap());
+    let [mut one, mut two] = [(); 2].map(|()| Tensor::<f32, 2>::zeroed([5, 7]));
+    let prepared = Prepared::new(&ctx, x, &int8);
     let error =
-        matmul_prepared(&ctx, &Prepared::new(&ctx, x, &int8), &bf16, &Epilogue::default(), out.view_mut());
+        matmul_each(&ctx, &prepared, [(&int8, plain, one.view_mut()), (&bf16, plain, two.view_mut())]);
     assert!(matches!(error, Err(QuantError::Prepared { .. })));
+    assert!(one.data().iter().all(|value| *value == 0.0), "nothing is written");
 }
 
 #[test]

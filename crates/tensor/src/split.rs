@@ -50,6 +50,32 @@ pub fn for_each_tile<T: Send>(
     });
 }
 
+/// As [`for_each_tile`] for several outputs at once, each with the size of its tiles; `body` gets the number of the output,
+/// too.
+///
+/// # Panics
+///
+/// If a size of a tile is zero.
+pub fn for_each_tile_of<T: Send, const N: usize>(
+    executor: &dyn Executor,
+    outputs: [(ViewMut<'_, T, 2>, [usize; 2]); N],
+    body: impl Fn(usize, [usize; 2], ViewMut<'_, T, 2>) + Sync,
+) {
+    let outputs = outputs.map(|(output, tile)| (Tiles::new(output.shape(), tile), Shared::new(output)));
+    let tasks = outputs.iter().map(|(tiles, _)| tiles.count()).sum();
+    once_each(executor, tasks, |mut task| {
+        for (number, (tiles, shared)) in outputs.iter().enumerate() {
+            if task < tiles.count() {
+                let [first, end] = tiles.bounds(task);
+                // SAFETY: `once_each` gives every task to one thread only, the tiles of two tasks have no index in common,
+                // and the outputs were borrowed apart.
+                return body(number, first, unsafe { shared.part(first, end) });
+            }
+            task -= tiles.count();
+        }
+    });
+}
+
 /// As [`for_each_tile`], with a lane of `buffers` that no other task in progress uses; see [`for_each_with_lane`].
 ///
 /// # Panics
