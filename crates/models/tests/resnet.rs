@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tiny_vlm_image::{Image, Limits, Options};
 use tiny_vlm_models::{ModelError, ModelOptions, Precision, Source, known_images, open_images};
+use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::Workspace;
 use tiny_vlm_weights::Weights;
 
@@ -72,10 +73,12 @@ fn scores_and_features_agree_with_the_reference() {
 }
 
 /// These networks are tiny and their weights random, so that rounding to bytes moves them more than it does a trained
-/// one. Even so 18 of these 20 decisions stay, and only such change as were close.
+/// one. Even so 18 of these 20 decisions stay, and only such change as were close. Where the machine's dot product takes
+/// seven bits of activations, steps are twice as large.
 #[test]
 fn by_default_weights_are_bytes_and_most_decisions_stay() {
     let workspace = Workspace::new(2);
+    let bound = 0.25 * 255.0 / f32::from(Level::detect().activation_max());
     let (mut same, mut all) = (0, 0);
     for name in FOLDERS {
         let folder = fixtures().join("models").join(name);
@@ -86,7 +89,7 @@ fn by_default_weights_are_bytes_and_most_decisions_stay() {
             let theirs = golden(&folder, &format!("{picture}.scores"));
             let far = difference(&scores, &theirs);
             println!("{name} {picture} {far:.1e} {} {}", best(&scores), best(&theirs));
-            assert!(far > 0.0 && far < 0.25, "{name} {picture}: {far}");
+            assert!(far > 0.0 && far < bound, "{name} {picture}: {far}");
             same += usize::from(best(&scores) == best(&theirs));
             all += 1;
         }
