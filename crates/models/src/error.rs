@@ -121,7 +121,9 @@ impl ModelError {
 impl From<VisionError> for ModelError {
     fn from(error: VisionError) -> Self {
         match error {
-            VisionError::Stopped(stopped) => Self::Stopped(stopped),
+            VisionError::Stopped(stopped) | VisionError::Image(ImageError::Stopped(stopped)) => {
+                Self::Stopped(stopped)
+            }
             VisionError::Config(detail) => Self::config("config.json", detail),
             VisionError::Image(error @ ImageError::Memory { .. }) => Self::Memory(error.to_string()),
             VisionError::Layer(error) => Self::from_layer("vision", error),

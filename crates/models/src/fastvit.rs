@@ -6,9 +6,8 @@ use std::sync::Arc;
 use tiny_vlm_layers::ScratchTensor;
 use tiny_vlm_tensor::{Context, View};
 use tiny_vlm_vision::{FastVit, FastVitConfig, FastVitSizes, VisionError};
-use tiny_vlm_weights::Params;
 
-use crate::classifier::{Classifier, Tower, format, vision_error};
+use crate::classifier::{Classifier, Tower, params};
 use crate::timm::TimmConfig;
 use crate::{ImageFamily, ModelError, ModelOptions, Source};
 
@@ -43,9 +42,9 @@ pub(crate) fn load_timm(
         inference_mode: config.take("inference_mode")?,
     };
     config.check_rest()?;
-    let sizes = FastVitConfig::named(&config.architecture, &sizes).map_err(vision_error)?;
+    let sizes = FastVitConfig::named(&config.architecture, &sizes)?;
     let weights = source.weights()?;
-    let params = Params::new(&weights, format(options.precision));
-    let tower = FastVit::load(&params.root(), &sizes).map_err(vision_error)?;
+    let params = params(options, &weights);
+    let tower = FastVit::load(&params.root(), &sizes)?;
     Ok(Arc::new(Classifier::load("fastvit", params, tower, processor, config.labels, "head.fc")?))
 }

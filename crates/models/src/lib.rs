@@ -34,6 +34,7 @@ mod placed;
 mod prompt;
 mod quantize;
 mod registry;
+mod remembering;
 mod resnet;
 mod sensitivity;
 mod smolvlm;

@@ -83,7 +83,7 @@ impl FastVlm {
             params.ignore(|name| name == "lm_head.weight");
         }
         let networks = Networks::load(&params, &config);
-        let mut info = weigh(&params, ModelInfo::new("fastvlm", config.decoder.vocab, config.context));
+        let mut info = weigh(&params).model(ModelInfo::new("fastvlm", config.decoder.vocab, config.context));
         params.finish().map_err(|error| ModelError::Weights(Box::new(error)))?;
         let Networks { tower, projector, decoder } = networks?;
         info.max_images = MAX_IMAGES;

@@ -1,13 +1,12 @@
 //! Florence-2 as a family: from files to a model, from a question to scores of tokens, from an answer to its places.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use tiny_vlm_decoder::{Bart, CrossMemory, DecoderStage, Input, KvCache, Sequence as Entering};
+use tiny_vlm_decoder::{Bart, CrossMemory, DecoderStage, Input, Sequence as Entering};
 use tiny_vlm_fusion::{Florence2Projector, Florence2ProjectorConfig, Florence2ProjectorLayout};
 use tiny_vlm_image::Image;
 use tiny_vlm_quant::Precision as Format;
-use tiny_vlm_tensor::{Context, Tensor, TensorError, View, ViewMut};
+use tiny_vlm_tensor::{Context, Tensor, TensorError, View};
 use tiny_vlm_text::{DecodeStream, Tokenizer};
 use tiny_vlm_vision::{Davit, DavitLayout, DavitStep, SquareProcessor};
 
@@ -16,7 +15,7 @@ use super::parse::{self, Form};
 use super::tasks::{self, TASKS};
 use crate::{
     Family, Features, ModelError, ModelInfo, ModelOptions, Observe, PreparedPrompt, PromptParts, Region,
-    RequestShape, Sequence, Source, Special, Step, Task, weigh::weigh,
+    RequestShape, Sequence, Source, Special, Step, Task, remembering, weigh::weigh,
 };
 
 /// Parts that four bits are too few for, by the beginnings of their names in either layout: the tower, what leads from
@@ -51,12 +50,6 @@ pub(crate) struct Florence2 {
 pub(super) struct Picture {
     tokens: Tensor<f32, 2>,
     size: [usize; 2],
-}
-
-/// An answer that is being written.
-struct Answer {
-    cache: KvCache,
-    memory: Arc<CrossMemory>,
 }
 
 impl Florence2 {
@@ -113,7 +106,8 @@ impl Florence2 {
         if height.max(width) > config.positions() || picture_tokens >= bart_sizes.positions {
             return Err(ModelError::config("config.json", format!("no room for a map of {height}x{width}")));
         }
-        let mut info = weigh(&params, ModelInfo::new(MODEL_TYPE, bart_sizes.vocab, bart_sizes.positions));
+        let mut info =
+            weigh(&params).model(ModelInfo::new(MODEL_TYPE, bart_sizes.vocab, bart_sizes.positions));
         info.encoder_context = Some(bart_sizes.positions);
         info.generation = generation;
         info.max_tokens = bart_sizes.positions;
@@ -256,18 +250,11 @@ impl Family for Florence2 {
         let picture = features.first().and_then(|features| features.get::<Picture>());
         let picture = picture.ok_or_else(|| ModelError::stage("encoder", "no features of a picture"))?;
         let memory = self.remember(ctx, picture, &prompt.encoder_ids, &mut |_, _| ())?;
-        Ok(Box::new(Answer { cache: self.bart.new_cache(), memory: Arc::new(memory) }))
+        Ok(remembering::begin(&self.bart, memory))
     }
 
     fn step(&self, ctx: &Context<'_>, batch: &mut [Step<'_>], scores: &mut [f32]) -> Result<(), ModelError> {
-        let shape = [batch.len(), self.info.vocab];
-        let scores = ViewMut::new(shape, scores).map_err(|error| ModelError::stage("decoder", error))?;
-        // One sequence must not allocate.
-        if let [step] = batch {
-            return Ok(self.bart.step(ctx, &mut [entering(step)?], scores)?);
-        }
-        let mut entering = batch.iter_mut().map(entering).collect::<Result<Vec<_>, _>>()?;
-        Ok(self.bart.step(ctx, &mut entering, scores)?)
+        remembering::step(&self.bart, ctx, batch, scores)
     }
 
     fn special(&self, token: u32) -> Special {
@@ -311,30 +298,5 @@ impl Family for Florence2 {
         })?;
         observe("logits", scores.data());
         Ok(prompt.encoder_ids)
-    }
-}
-
-/// What enters the decoder for a step.
-fn entering<'a>(step: &'a mut Step<'_>) -> Result<Entering<'a>, ModelError> {
-    let sequence: &mut dyn Any = &mut *step.sequence;
-    match sequence.downcast_mut::<Answer>() {
-        Some(answer) => {
-            Ok(Entering::new(Input::Tokens(step.ids), &mut answer.cache).with_memory(&answer.memory))
-        }
-        None => Err(ModelError::stage("decoder", "a sequence that another family began")),
-    }
-}
-
-impl Sequence for Answer {
-    fn len(&self) -> usize {
-        self.cache.len()
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.cache.truncate(len);
-    }
-
-    fn fork(&self) -> Box<dyn Sequence> {
-        Box::new(Answer { cache: self.cache.clone(), memory: Arc::clone(&self.memory) })
     }
 }

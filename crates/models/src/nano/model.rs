@@ -1,14 +1,11 @@
 //! Nano as a family: from files to a model, from a question to scores of tokens.
 
-use std::any::Any;
 use std::sync::Arc;
 
-use tiny_vlm_decoder::{
-    CrossMemory, Decoder, DecoderConfig, DecoderStage, Input, KvCache, Sequence as Entering,
-};
+use tiny_vlm_decoder::{Decoder, DecoderConfig, DecoderStage};
 use tiny_vlm_image::Image;
 use tiny_vlm_quant::Precision as Format;
-use tiny_vlm_tensor::{Context, Tensor, ViewMut};
+use tiny_vlm_tensor::{Context, Tensor};
 use tiny_vlm_text::Tokenizer;
 use tiny_vlm_vision::{Line as ReadLine, Thing as SeenThing};
 use tiny_vlm_weights::{Dtype, Params, Weights};
@@ -17,7 +14,7 @@ use super::config::{CONTEXT, MODEL_TYPE, NAMES, NanoConfig};
 use super::look::{Eyes, Seen};
 use crate::{
     Family, Features, Line, ModelError, ModelInfo, ModelOptions, PreparedPrompt, PromptParts, RequestShape,
-    Sequence, Source, Special, Step, Task, Thing, weigh::weigh,
+    Sequence, Source, Special, Step, Task, Thing, remembering, weigh::weigh,
 };
 
 /// Most tokens of an answer where the request does not say.
@@ -43,12 +40,6 @@ pub(crate) struct Nano {
 
 /// What is remembered of a picture: a row for the page and one for each thing.
 pub(super) struct Memory(pub(super) Tensor<f32, 2>);
-
-/// An answer that is being written.
-struct Answer {
-    cache: KvCache,
-    memory: Arc<CrossMemory>,
-}
 
 impl Nano {
     /// As [`open`](Self::open), as the registry takes it.
@@ -88,7 +79,7 @@ fn format(weights: &Weights) -> Format {
 }
 
 fn info(params: &Params<'_>, sizes: &DecoderConfig) -> ModelInfo {
-    let mut info = weigh(params, ModelInfo::new(MODEL_TYPE, sizes.vocab, CONTEXT));
+    let mut info = weigh(params).model(ModelInfo::new(MODEL_TYPE, sizes.vocab, CONTEXT));
     info.max_tokens = MAX_TOKENS;
     info.reads = true;
     info
@@ -137,18 +128,11 @@ impl Family for Nano {
         let memory = features.first().and_then(|features| features.get::<Memory>());
         let memory = memory.ok_or_else(|| ModelError::stage("decoder", "no features of a picture"))?;
         let memory = self.decoder.remember(ctx, memory.0.view()).map_err(ModelError::from)?;
-        Ok(Box::new(Answer { cache: self.decoder.new_cache(), memory: Arc::new(memory) }))
+        Ok(remembering::begin(&self.decoder, memory))
     }
 
     fn step(&self, ctx: &Context<'_>, batch: &mut [Step<'_>], scores: &mut [f32]) -> Result<(), ModelError> {
-        let shape = [batch.len(), self.info.vocab];
-        let scores = ViewMut::new(shape, scores).map_err(|error| ModelError::stage("decoder", error))?;
-        // One sequence is the rule, and its steps must not allocate.
-        if let [step] = batch {
-            return self.decoder.step(ctx, &mut [entering(step)?], scores).map_err(ModelError::from);
-        }
-        let mut entering = batch.iter_mut().map(entering).collect::<Result<Vec<_>, _>>()?;
-        self.decoder.step(ctx, &mut entering, scores).map_err(ModelError::from)
+        remembering::step(&self.decoder, ctx, batch, scores)
     }
 
     fn special(&self, token: u32) -> Special {
@@ -162,31 +146,6 @@ impl Family for Nano {
     fn read(&self, ctx: &Context<'_>, image: &Image) -> Result<Vec<Line>, ModelError> {
         let lines = self.eyes.read(ctx, image).map_err(ModelError::from)?;
         Ok(lines.into_iter().map(line_of).collect())
-    }
-}
-
-/// What enters the decoder for a step.
-fn entering<'a>(step: &'a mut Step<'_>) -> Result<Entering<'a>, ModelError> {
-    let sequence: &mut dyn Any = &mut *step.sequence;
-    match sequence.downcast_mut::<Answer>() {
-        Some(answer) => {
-            Ok(Entering::new(Input::Tokens(step.ids), &mut answer.cache).with_memory(&answer.memory))
-        }
-        None => Err(ModelError::stage("decoder", "a sequence that another family began")),
-    }
-}
-
-impl Sequence for Answer {
-    fn len(&self) -> usize {
-        self.cache.len()
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.cache.truncate(len);
-    }
-
-    fn fork(&self) -> Box<dyn Sequence> {
-        Box::new(Answer { cache: self.cache.clone(), memory: Arc::clone(&self.memory) })
     }
 }
 

@@ -8,12 +8,11 @@ mod config;
 use std::sync::Arc;
 
 use tiny_vlm_vision::{ResNet, ResNetNames};
-use tiny_vlm_weights::Params;
 
 pub(crate) use config::ARCHITECTURES;
 use config::{TransformersConfig, timm_sizes};
 
-use crate::classifier::{Classifier, format, vision_error};
+use crate::classifier::{Classifier, params};
 use crate::timm::TimmConfig;
 use crate::{ImageFamily, ModelError, ModelOptions, Source, squares};
 
@@ -30,11 +29,11 @@ pub(crate) fn load_transformers(
     let processor = source.optional("preprocessor_config.json")?;
     let processor = squares::from_transformers(processor.as_deref())?;
     let weights = source.weights()?;
-    let params = Params::new(&weights, format(options.precision));
+    let params = params(options, &weights);
     // A model without its classifier is stored without the prefix.
     let alone = params.root().contains("embedder.embedder.convolution.weight");
     let scope = if alone { params.root() } else { params.scope("resnet") };
-    let tower = ResNet::load(&scope, &config.sizes(), ResNetNames::Transformers).map_err(vision_error)?;
+    let tower = ResNet::load(&scope, &config.sizes(), ResNetNames::Transformers)?;
     let labels = if alone { Vec::new() } else { config.labels()? };
     Ok(Arc::new(Classifier::load(MODEL_TYPE, params, tower, processor, labels, "classifier.1")?))
 }
@@ -49,7 +48,7 @@ pub(crate) fn load_timm(
     let processor = config.pictures.processor()?;
     let sizes = timm_sizes(&mut config)?;
     let weights = source.weights()?;
-    let params = Params::new(&weights, format(options.precision));
-    let tower = ResNet::load(&params.root(), &sizes, ResNetNames::Timm).map_err(vision_error)?;
+    let params = params(options, &weights);
+    let tower = ResNet::load(&params.root(), &sizes, ResNetNames::Timm)?;
     Ok(Arc::new(Classifier::load(MODEL_TYPE, params, tower, processor, config.labels, "fc")?))
 }

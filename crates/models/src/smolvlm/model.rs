@@ -75,7 +75,7 @@ impl Smolvlm {
         let tile_tokens = connector.tokens(config.vision_config.side());
         let processor = Processor::load(source, &config, tile_tokens)?;
         let context = config.text_config.max_position_embeddings;
-        let mut info = weigh(&params, ModelInfo::new(SMOLVLM, sizes.vocab, context));
+        let mut info = weigh(&params).model(ModelInfo::new(SMOLVLM, sizes.vocab, context));
         info.max_tokens = MAX_TOKENS;
         info.max_images = (context / tile_tokens.max(1)).max(1);
         info.converses = true;
