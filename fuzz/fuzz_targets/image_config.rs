@@ -1,14 +1,17 @@
-//! Any text as the `config.json` beside the weights of an image model: a model, or an error that says why not.
+//! Any text as the `config.json` beside the weights of the image model that it names: a model, or an error that says why
+//! not.
 #![no_main]
 #![forbid(unsafe_code)]
 
-use libfuzzer_sys::fuzz_target;
-use tiny_vlm_models::{ModelOptions, Source, load_images};
+mod checkpoints;
 
-const WEIGHTS: &[u8] = include_bytes!("../../fixtures/models/resnet18-timm/model.safetensors");
+use checkpoints::IMAGES;
+use libfuzzer_sys::fuzz_target;
+use tiny_vlm_models::{ModelOptions, load_images};
 
 fuzz_target!(|config: &str| {
-    let source = Source::bytes(config.to_owned(), b"".as_slice(), WEIGHTS);
+    let named = IMAGES.iter().find(|checkpoint| config.contains(checkpoint.kind));
+    let source = named.unwrap_or(&IMAGES[0]).with(&["config.json"], config.as_bytes());
     match load_images(&source, &ModelOptions::default()) {
         Ok(model) => assert!(model.info().features > 0 && model.info().side > 0),
         Err(error) => assert!(!error.to_string().is_empty()),

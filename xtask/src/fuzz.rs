@@ -20,10 +20,37 @@ const TARGETS: &[Target] = &[
     Target { name: "gguf", seeds: &["fixtures/gguf"], longest: 16_384 },
     Target { name: "tokenizer", seeds: &["fixtures/nano", "fixtures/text"], longest: 40_000 },
     Target { name: "compiled", seeds: &[], longest: 4096 },
-    Target { name: "config", seeds: &["crates/nano/model", "fixtures/models/fastvlm"], longest: 4096 },
+    Target {
+        name: "config",
+        seeds: &[
+            "crates/nano/model",
+            "fixtures/models/fastvlm",
+            "fixtures/models/fastvlm-apple",
+            "fixtures/models/florence2",
+            "fixtures/models/smolvlm-tiny-granite",
+            "fixtures/models/smolvlm-tiny-tied",
+        ],
+        longest: 4096,
+    },
+    Target {
+        name: "beside",
+        seeds: &["fixtures/models/smolvlm-tiny-tied", "fixtures/models/florence2", "fixtures/models/resnet-paper"],
+        longest: 2048,
+    },
+    Target { name: "index", seeds: &["fixtures/models/smolvlm-tiny"], longest: 8192 },
+    Target { name: "regions", seeds: &["fixtures/models/florence2"], longest: 1024 },
+    Target { name: "request", seeds: &["fuzz/seeds/request"], longest: 1024 },
     Target { name: "template", seeds: &["fixtures/models/smolvlm-tiny-tied"], longest: 4096 },
     Target { name: "tiles", seeds: &["fixtures/models/smolvlm-tiny"], longest: 4096 },
-    Target { name: "image_config", seeds: &["fixtures/models/resnet18-timm"], longest: 4096 },
+    Target {
+        name: "image_config",
+        seeds: &[
+            "fixtures/models/resnet18-timm",
+            "fixtures/models/resnet-bottleneck",
+            "fixtures/models/fastvit-t8",
+        ],
+        longest: 4096,
+    },
 ];
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {

@@ -42,7 +42,11 @@ cargo xtask COMMAND
   golden [FAMILY]...        the values that tests compare with, made again by the reference implementations that
                             fixtures/golden/requirements.txt and training/requirements.txt pin; PYTHON is the interpreter
   parity --family NAME --full FOLDER
-                            a checkpoint at its published size against its reference implementation, stage by stage
+                            a checkpoint at its published size against its reference implementation, stage by stage, and
+                            its other precisions against f32
+  parity --questions SET [--full FOLDER]
+                            the same of precisions alone, on the questions of a set, such as fixtures/eval; without a
+                            folder, of the model that is carried along
   fuzz [TARGET] [--seconds N]
                             a target of fuzz/, or each, from the fixtures on for N seconds (default 120); needs cargo-fuzz
   sanitize [--miri]         the tests of the crates with unsafe code under AddressSanitizer; in Miri, what it can run

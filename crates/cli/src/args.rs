@@ -10,186 +10,10 @@ use tiny_vlm::{
 
 use crate::{failure::Failure, input};
 
-/// The commands, by the names that they have on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Name {
-    Ask,
-    Caption,
-    Ocr,
-    Detect,
-    Classify,
-    Embed,
-    Info,
-    Inspect,
-    Quantize,
-    Eval,
-    SelfTest,
-    Pull,
-    Completions,
-}
+mod flags;
 
-impl Name {
-    pub(crate) const ALL: [Self; 13] = [
-        Self::Ask,
-        Self::Caption,
-        Self::Ocr,
-        Self::Detect,
-        Self::Classify,
-        Self::Embed,
-        Self::Info,
-        Self::Inspect,
-        Self::Quantize,
-        Self::Eval,
-        Self::SelfTest,
-        Self::Pull,
-        Self::Completions,
-    ];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Ask => "ask",
-            Self::Caption => "caption",
-            Self::Ocr => "ocr",
-            Self::Detect => "detect",
-            Self::Classify => "classify",
-            Self::Embed => "embed",
-            Self::Info => "info",
-            Self::Inspect => "inspect",
-            Self::Quantize => "quantize",
-            Self::Eval => "eval",
-            Self::SelfTest => "self-test",
-            Self::Pull => "pull",
-            Self::Completions => "completions",
-        }
-    }
-
-    /// Its operands, as the usage line writes them.
-    pub(crate) fn operands(self) -> &'static str {
-        match self {
-            Self::Ask => "IMAGE... QUESTION",
-            Self::Caption | Self::Ocr | Self::Detect => "IMAGE...",
-            Self::Classify | Self::Embed => "--model DIR IMAGE...",
-            Self::Info => "",
-            Self::Eval => "SET",
-            Self::Inspect | Self::SelfTest => "[MODEL]",
-            Self::Quantize => "[MODEL] -o DIR",
-            Self::Pull => "OWNER/NAME",
-            Self::Completions => "SHELL",
-        }
-    }
-
-    fn find(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|command| command.as_str() == name)
-    }
-}
-
-/// An option: its flag, what its value is called, its key in the tables of words, and where it may stand.
-pub(crate) struct Flag {
-    pub(crate) long: &'static str,
-    pub(crate) value: Option<&'static str>,
-    pub(crate) words: &'static str,
-    pub(crate) commands: &'static [Name],
-}
-
-const LOADING: &[Name] = &[
-    Name::Ask,
-    Name::Caption,
-    Name::Ocr,
-    Name::Detect,
-    Name::Classify,
-    Name::Embed,
-    Name::Info,
-    Name::Eval,
-    Name::SelfTest,
-];
-/// Those that take the model as an operand, too.
-const OF_A_MODEL: &[Name] = &[Name::Inspect, Name::Quantize, Name::SelfTest];
-const ONE_PRECISION: &[Name] = &[
-    Name::Ask,
-    Name::Caption,
-    Name::Ocr,
-    Name::Detect,
-    Name::Classify,
-    Name::Embed,
-    Name::Info,
-    Name::SelfTest,
-];
-const LOOKING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Detect, Name::Classify, Name::Embed];
-const ANSWERING: &[Name] = &[Name::Ask, Name::Caption];
-/// Those that a decoder may write the output of.
-const WRITING: &[Name] = &[Name::Ask, Name::Caption, Name::Ocr, Name::Detect];
-const REPORTING: &[Name] = &[
-    Name::Ask,
-    Name::Caption,
-    Name::Ocr,
-    Name::Detect,
-    Name::Classify,
-    Name::Embed,
-    Name::Info,
-    Name::Inspect,
-    Name::Quantize,
-    Name::Eval,
-    Name::SelfTest,
-    Name::Pull,
-];
-const QUANTIZING: &[Name] = &[Name::Quantize];
-
-const fn flag(
-    long: &'static str,
-    value: Option<&'static str>,
-    words: &'static str,
-    commands: &'static [Name],
-) -> Flag {
-    Flag { long, value, words, commands }
-}
-
-/// Every option in the order of the help, those of the limits last.
-pub(crate) const FLAGS: &[Flag] = &[
-    flag("model", Some("DIR"), "option-model", LOADING),
-    flag("model", Some("DIR"), "option-model", &[Name::Inspect, Name::Quantize]),
-    flag("output", Some("DIR"), "option-output", QUANTIZING),
-    flag("weights", Some("P"), "option-weights", QUANTIZING),
-    flag("bytes", Some("N"), "option-bytes", QUANTIZING),
-    flag("error", Some("E"), "option-error", QUANTIZING),
-    flag("sample", Some("IMAGE"), "option-sample", QUANTIZING),
-    flag("sparse", None, "option-sparse", QUANTIZING),
-    flag("precision", Some("P"), "option-precision", ONE_PRECISION),
-    flag("precision", Some("P,P"), "option-precisions", &[Name::Eval]),
-    flag("threads", Some("N"), "option-threads", LOADING),
-    flag("lang", Some("LANG"), "option-lang", &Name::ALL),
-    flag("lines", None, "option-lines", &[Name::Ocr]),
-    flag("top", Some("N"), "option-top", &[Name::Classify]),
-    flag("detail", Some("D"), "option-detail", ANSWERING),
-    flag("max-tiles", Some("N"), "option-max-tiles", ANSWERING),
-    flag("max-tokens", Some("N"), "option-max-tokens", WRITING),
-    flag("beams", Some("N"), "option-beams", WRITING),
-    flag("temperature", Some("T"), "option-temperature", ANSWERING),
-    flag("seed", Some("N"), "option-seed", ANSWERING),
-    flag("top-k", Some("N"), "option-sampling", ANSWERING),
-    flag("top-p", Some("P"), "option-sampling", ANSWERING),
-    flag("min-p", Some("P"), "option-sampling", ANSWERING),
-    flag("stop", Some("TEXT"), "option-stop", ANSWERING),
-    flag("json-schema", Some("FILE"), "option-json-schema", ANSWERING),
-    flag("regex", Some("REGEX"), "option-regex", ANSWERING),
-    flag("grammar", Some("FILE"), "option-grammar", ANSWERING),
-    flag("deadline", Some("TIME"), "option-deadline", LOOKING),
-    flag("json", None, "option-json", REPORTING),
-    flag("stats", None, "option-stats", LOOKING),
-    flag("limit", Some("N"), "option-limit", &[Name::Eval]),
-    flag("answers", Some("FILE"), "option-answers", &[Name::Eval]),
-    flag("scores", None, "option-scores", &[Name::SelfTest]),
-    flag("revision", Some("R"), "option-revision", &[Name::Pull]),
-    flag("help", None, "option-help", &Name::ALL),
-    flag("max-image-bytes", Some("N"), "limit-image-bytes", LOOKING),
-    flag("max-pixels", Some("N"), "limit-pixels", LOOKING),
-    flag("max-ratio", Some("N"), "limit-ratio", LOOKING),
-    flag("max-question-bytes", Some("N"), "limit-question-bytes", &[Name::Ask]),
-];
-
-const ONE: Flag = flag("precision", Some("P"), "option-precision", ONE_PRECISION);
-const OUTPUT: Flag = flag("output", Some("DIR"), "option-output", QUANTIZING);
-/// The precisions that weights are quantized to.
-pub(crate) const WEIGHTS: &str = "int8, int4, int4-g64, int2, int2-g64, bf16, f16, f32";
+pub(crate) use flags::{FLAGS, Flag, Name};
+use flags::{OF_A_MODEL, ONE, OUTPUT, WEIGHTS};
 
 /// What to do.
 #[derive(Debug)]
@@ -215,6 +39,10 @@ pub(crate) struct Args {
     pub(crate) limit: Option<usize>,
     pub(crate) answers: Option<PathBuf>,
     pub(crate) scores: bool,
+    /// Samples of each figure, and the image that is looked at for them.
+    pub(crate) runs: usize,
+    pub(crate) bench_image: Option<OsString>,
+    pub(crate) bench_question: Option<String>,
     /// Where quantized weights go, and how they are made.
     pub(crate) output: Option<PathBuf>,
     pub(crate) weights: Option<WeightFormat>,
@@ -244,6 +72,9 @@ impl Args {
             limit: None,
             answers: None,
             scores: false,
+            runs: 5,
+            bench_image: None,
+            bench_question: None,
             output: None,
             weights: None,
             budget: None,
@@ -333,6 +164,10 @@ impl Args {
                 self.request.grammar = Some(Grammar::Lark(input::grammar(&value)?));
                 return Ok(());
             }
+            "image" => {
+                self.bench_image = Some(value);
+                return Ok(());
+            }
             "sample" => {
                 self.samples.push(value);
                 return Ok(());
@@ -368,6 +203,8 @@ impl Args {
                 self.request.shape.detail = found.ok_or_else(|| wrong(flag, &text, "low, auto, high"))?;
             }
             "max-tiles" => self.request.shape.max_tiles = Some(number(flag, &text, 1..=1_000_000)? as usize),
+            "runs" => self.runs = number(flag, &text, 1..=1000)? as usize,
+            "question" => self.bench_question = Some(text),
             "revision" => self.revision = Some(text),
             "top" => self.top = number(flag, &text, 1..=1_000_000)? as usize,
             "max-tokens" => self.request.max_tokens = Some(number(flag, &text, 1..=1_000_000)? as usize),
@@ -456,8 +293,8 @@ impl Args {
             Name::Ask | Name::Caption | Name::Ocr | Name::Detect | Name::Classify | Name::Embed => usize::MAX,
             Name::Eval | Name::SelfTest | Name::Pull | Name::Completions => 1,
             // The model is taken out of the operands.
-            Name::Inspect | Name::Quantize if self.model.is_some() => 0,
-            Name::Inspect | Name::Quantize => 1,
+            Name::Inspect | Name::Quantize | Name::Bench if self.model.is_some() => 0,
+            Name::Inspect | Name::Quantize | Name::Bench => 1,
             Name::Info => 0,
         };
         if count > most {
@@ -600,6 +437,9 @@ mod tests {
             ("quantize m -o o --bytes 5 --error 0.1", "options-exclude"),
             ("quantize m -o o --error 2", "value-wrong"),
             ("ask a.png what -o o", "option-elsewhere"),
+            ("bench m n", "argument-extra"),
+            ("bench m --runs 0", "value-wrong"),
+            ("ask a.png what --runs 3", "option-elsewhere"),
             ("inspect m n", "argument-extra"),
             ("inspect m --model n", "argument-extra"),
             ("ocr a.png --temperature 1", "option-elsewhere"),

@@ -13,6 +13,7 @@ mod language;
 mod meter;
 mod model;
 mod output;
+mod picture;
 mod stats;
 mod words;
 
@@ -65,6 +66,7 @@ fn run(args: &Args, words: Words, output: &mut Output) -> Result<ExitCode, Failu
                 Name::Info => commands::info(args, words, output),
                 Name::Inspect => commands::inspect(args, words, output),
                 Name::Quantize => commands::quantize(args, words, output),
+                Name::Bench => commands::bench(args, words, output),
                 Name::Eval => commands::eval(args, words, output),
                 Name::SelfTest => commands::self_test(args, words, output),
                 Name::Pull => commands::pull(args, words, output),

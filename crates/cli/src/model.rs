@@ -36,6 +36,31 @@ fn embedded_source() -> Result<Source, Failure> {
     Err(Failure::usage("no-embedded-model", &[]))
 }
 
+/// A model of either kind.
+pub(crate) enum Loaded {
+    /// One that answers.
+    Model(Model),
+    /// One that takes an image and no words.
+    Images(ImageModel),
+}
+
+/// Loads the model of `--model`, of whichever kind it is, or the embedded one.
+pub(crate) fn load_any(args: &Args, options: &LoadOptions) -> Result<Loaded, Failure> {
+    let failure = match load(args, options) {
+        Ok(model) => return Ok(Loaded::Model(model)),
+        Err(failure) => failure,
+    };
+    if args.model.is_none() || !["model-unknown", "model-config"].contains(&failure.code) {
+        return Err(failure);
+    }
+    match load_images(args, options) {
+        Ok(model) => Ok(Loaded::Images(model)),
+        // What neither kind knows is told of with the models that answer.
+        Err(other) if other.code == "model-unknown" => Err(failure),
+        Err(other) => Err(other),
+    }
+}
+
 /// Loads the image model of `--model`; there is none embedded.
 pub(crate) fn load_images(args: &Args, options: &LoadOptions) -> Result<ImageModel, Failure> {
     let command = [("command", "--model"), ("name", "DIR")];

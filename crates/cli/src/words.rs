@@ -3,6 +3,7 @@
 //! The tables lie in the submodules, one entry a key: errors are keyed by their stable code. `{name}` in a
 //! text stands for a particular of the message. A test holds the languages to the same particulars.
 
+mod bench;
 mod errors;
 mod help;
 mod hub;
@@ -14,7 +15,7 @@ use tiny_vlm::Lang;
 type Entry = (&'static str, [&'static str; 6]);
 
 fn tables() -> impl Iterator<Item = &'static Entry> {
-    errors::ERRORS.iter().chain(hub::HUB).chain(help::HELP).chain(labels::LABELS)
+    errors::ERRORS.iter().chain(bench::BENCH).chain(hub::HUB).chain(help::HELP).chain(labels::LABELS)
 }
 
 /// The words of one language.

@@ -5,7 +5,7 @@ mod golden;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use golden::{CLOSE, Golden};
+use golden::{CLOSE, Golden, Scores};
 use tiny_vlm_image::Image;
 use tiny_vlm_models::{
     Detail, Family, ModelError, ModelOptions, Precision, PromptParts, RequestShape, Source, Step, Task, load,
@@ -50,8 +50,12 @@ fn other_precisions_stay_near() {
     {
         let model = open(&folder(ALL[0]), &ModelOptions::default().with_precision(precision)).unwrap();
         let golden = Golden::open(&folder(ALL[0]));
-        let (divergence, _) = golden.divergence(&*exact(ALL[0]), &*model, 1);
-        assert!(divergence > 0.0 && divergence < near, "{precision}: {divergence:.3} nats");
+        let answered = golden.answered();
+        let scores = |model: &dyn Family| Scores::of(model, &answered, 1);
+        let agreement = scores(&*exact(ALL[0])).agreement(&scores(&*model));
+        assert!(agreement.divergence > 0.0 && agreement.divergence < near, "{precision}: {agreement:?}");
+        assert_eq!(agreement.tokens, answered.iter().map(|answered| answered.answer.len()).sum());
+        assert!(agreement.same <= 1.0 && agreement.same > 0.5, "{precision}: {agreement:?}");
         for outcome in golden.compare(&*model, 1) {
             assert!(outcome.pixels && outcome.prompt, "{precision}: {}", outcome.case);
             let (stage, far) = outcome.farthest();

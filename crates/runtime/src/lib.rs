@@ -21,6 +21,7 @@ mod answer;
 mod beams;
 mod constrain;
 mod content_hash;
+mod decoder_timer;
 mod diagnose;
 mod error;
 mod feature_cache;
@@ -36,6 +37,7 @@ mod system;
 mod workspaces;
 
 pub use answer::{Answer, FinishReason, Note, Reading, Timings, Usage};
+pub use decoder_timer::DecoderTimer;
 pub use diagnose::Drift;
 pub use error::{Error, ErrorKind};
 pub use feature_cache::CacheStats;
@@ -52,6 +54,6 @@ pub use tiny_vlm_models::{
     QuantizedMatrix, Region, RegionShape, RequestShape, Source, Target, Thing, UnknownLang, WeightFormat,
     inspect, quantize,
 };
-pub use tiny_vlm_tensor::{Progress, Stop};
+pub use tiny_vlm_tensor::{Progress, Silent, Stop};
 #[cfg(feature = "grammar")]
 pub use tiny_vlm_text::Grammar;

@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tiny_vlm::{ImageModel, ImageModelInfo, LoadOptions, Model, ModelInfo, System};
+use tiny_vlm::{ImageModelInfo, ModelInfo, System};
 
 use crate::{
     args::Args,
     failure::{Blame, Failure},
-    json, model,
+    json,
+    model::{self, Loaded},
     output::Output,
     words::Words,
 };
@@ -65,13 +66,18 @@ pub(crate) fn info(args: &Args, words: Words, output: &mut Output) -> Result<Exi
     let system = System::detect();
     let options = args.load_options();
     let threads = options.resolved_threads();
-    let loaded = load(args, &options)?;
+    let loaded = match model::load_any(args, &options) {
+        Ok(loaded) => Some(loaded),
+        // A build without a model is worth telling about like any other.
+        Err(failure) if failure.blame == Blame::Usage => None,
+        Err(failure) => return Err(failure),
+    };
     let about = match &loaded {
-        Loaded::Model(model) => Some((model.info(), model.load_time())),
+        Some(Loaded::Model(model)) => Some((model.info(), model.load_time())),
         _ => None,
     };
     let about_images = match &loaded {
-        Loaded::Images(model) => Some((model.info(), model.load_time())),
+        Some(Loaded::Images(model)) => Some((model.info(), model.load_time())),
         _ => None,
     };
     if args.json {
@@ -127,33 +133,6 @@ pub(crate) fn info(args: &Args, words: Words, output: &mut Output) -> Result<Exi
     }
     output.line(&lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// The model at hand, of whichever kind.
-enum Loaded {
-    Model(Model),
-    Images(ImageModel),
-    Nothing,
-}
-
-fn load(args: &Args, options: &LoadOptions) -> Result<Loaded, Failure> {
-    let failure = match model::load(args, options) {
-        Ok(model) => return Ok(Loaded::Model(model)),
-        Err(failure) => failure,
-    };
-    if failure.blame == Blame::Usage {
-        // A build without a model is worth telling about like any other.
-        return Ok(Loaded::Nothing);
-    }
-    if !["model-unknown", "model-config"].contains(&failure.code) {
-        return Err(failure);
-    }
-    match model::load_images(args, options) {
-        Ok(model) => Ok(Loaded::Images(model)),
-        // What neither kind knows is told of with the models that answer.
-        Err(other) if other.code == "model-unknown" => Err(failure),
-        Err(other) => Err(other),
-    }
 }
 
 fn pairs(kernels: &[(String, String)]) -> Vec<(&str, &str)> {

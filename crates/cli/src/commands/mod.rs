@@ -1,6 +1,7 @@
 //! One module a command.
 
 mod answer;
+mod bench;
 mod classify;
 mod completions;
 mod detect;
@@ -13,6 +14,7 @@ mod quantize;
 mod self_test;
 
 pub(crate) use answer::{ask, caption};
+pub(crate) use bench::bench;
 pub(crate) use classify::{classify, embed};
 pub(crate) use completions::completions;
 pub(crate) use detect::detect;

@@ -28,9 +28,11 @@ pub(super) fn read(metadata: &Metadata) -> Result<Tokenizer, ModelError> {
         "smollm" => (Pattern::Gpt2, true, false, false),
         "qwen2" => (Pattern::Qwen2, false, true, false),
         "llama-bpe" | "llama3" => (Pattern::Llama3, false, false, true),
+        // As the model's own tokenizer.json has it; llama.cpp splits it as GPT-2's, so that long numbers become others.
+        "granite-docling" => (Pattern::Llama3, false, false, false),
         other => {
             let other: String = other.chars().take(40).collect();
-            let known = "gpt-2, smollm, qwen2, llama-bpe";
+            let known = "gpt-2, smollm, qwen2, llama-bpe, granite-docling";
             return Err(wrong(format!("text split as {other:?} is not supported (supported: {known})")));
         }
     };

@@ -5,17 +5,20 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use tiny_vlm_image::{Image, Limits, Options};
-use tiny_vlm_models::{Family, Features, PromptParts, RequestShape, Sequence, Special, Step, Task, Turn};
+use tiny_vlm_models::{Family, RequestShape, Turn};
 use tiny_vlm_tensor::Workspace;
 
 /// The largest difference over the largest magnitude that a stage in f32 may have.
 pub(crate) const CLOSE: f64 = 1e-4;
+
+mod agreement;
+
+pub(crate) use agreement::{Answered, Conversation, Scores};
 
 /// What the reference makes of some conversations.
 pub(crate) struct Golden {
@@ -89,40 +92,28 @@ impl Golden {
         self.about.cases.iter().map(|(name, case)| self.compare_case(model, &workspace, name, case)).collect()
     }
 
-    /// How far the distributions of the tokens of the answers are from those of `exact`, each behind the reference's
-    /// tokens so far: the mean divergence in nats, and the share of tokens where both find the same the likeliest.
-    pub(crate) fn divergence(&self, exact: &dyn Family, model: &dyn Family, threads: usize) -> (f64, f64) {
-        let workspace = Workspace::new(threads);
-        let (mut sum, mut same, mut count) = (0.0, 0, 0);
-        for case in self.about.cases.values() {
-            let expected = self.scores(exact, &workspace, case);
-            for (expected, actual) in expected.iter().zip(self.scores(model, &workspace, case)) {
-                sum += tiny_vlm_quant::divergence(expected, &actual).unwrap();
-                same += usize::from(likeliest(expected) == likeliest(&actual));
-                count += 1;
-            }
+    /// The conversations, each with the reference's answer.
+    pub(crate) fn answered(&self) -> Vec<Answered> {
+        let cases = self.about.cases.values();
+        cases
+            .map(|case| Answered { conversation: self.conversation(case), answer: case.generated.clone() })
+            .collect()
+    }
+
+    fn conversation(&self, case: &Case) -> Conversation {
+        let last = case.turns.last().expect("a question");
+        Conversation {
+            images: case.turns.iter().flat_map(|turn| &turn.images).map(|path| self.image(path)).collect(),
+            history: case.history(),
+            new_images: last.images.len(),
+            question: last.question.clone(),
         }
-        (sum / f64::from(count), same as f64 / f64::from(count))
-    }
-
-    /// The scores of each token of an answer.
-    fn scores(&self, model: &dyn Family, workspace: &Workspace, case: &Case) -> Vec<Vec<f32>> {
-        let images = self.images(case);
-        let history = case.history();
-        let mut writing = Writing::new(model, workspace, &images, &case.parts(&history));
-        case.generated.iter().map(|&id| writing.step(id).to_vec()).collect()
-    }
-
-    fn images(&self, case: &Case) -> Vec<Image> {
-        case.turns.iter().flat_map(|turn| &turn.images).map(|path| self.image(path)).collect()
     }
 
     fn compare_case(&self, model: &dyn Family, workspace: &Workspace, name: &str, case: &Case) -> Outcome {
         let ctx = workspace.context();
-        let images: Vec<Image> =
-            case.turns.iter().flat_map(|turn| &turn.images).map(|path| self.image(path)).collect();
-        let history = case.history();
-        let parts = case.parts(&history);
+        let conversation = self.conversation(case);
+        let (images, parts) = (&conversation.images, conversation.parts());
         let shape = RequestShape::default();
         let (mut order, mut stages) = (Vec::new(), BTreeMap::<String, Vec<f32>>::new());
         let mut observe = |stage: &str, values: &[f32]| {
@@ -132,7 +123,7 @@ impl Golden {
             });
             all.extend_from_slice(values);
         };
-        let prompt = model.trace(&ctx, &images, &parts, &shape, &mut observe).unwrap();
+        let prompt = model.trace(&ctx, images, &parts, &shape, &mut observe).unwrap();
         let sizes = images.iter().map(|image| [image.width(), image.height()]);
         let tiles: usize = sizes.filter_map(|size| Some(model.image_cost(size, &shape)?.tiles)).sum();
         assert_eq!(tiles, case.tiles, "{name}: tiles");
@@ -156,7 +147,7 @@ impl Golden {
             prompt: prompt == case.prompt,
             stages: order.into_iter().map(far).collect(),
             generated: agreeing(
-                &Writing::new(model, workspace, &images, &parts).greedily(case),
+                &conversation.answer(model, workspace, case.generated.len()),
                 &case.generated,
             ),
         }
@@ -189,69 +180,6 @@ impl Case {
         };
         self.turns.iter().filter_map(answered).collect()
     }
-
-    fn parts<'a>(&'a self, history: &'a [Turn]) -> PromptParts<'a> {
-        let last = self.turns.last().expect("a question");
-        PromptParts { history, images: last.images.len(), task: Task::Question(&last.question), lang: None }
-    }
-}
-
-/// An answer that is being written.
-struct Writing<'a> {
-    model: &'a dyn Family,
-    workspace: &'a Workspace,
-    sequence: Box<dyn Sequence>,
-    scores: Vec<f32>,
-    /// Tokens that have not entered yet.
-    ids: Vec<u32>,
-}
-
-impl<'a> Writing<'a> {
-    fn new(
-        model: &'a dyn Family,
-        workspace: &'a Workspace,
-        images: &[Image],
-        parts: &PromptParts<'_>,
-    ) -> Self {
-        let ctx = workspace.context();
-        let encode = |image| Arc::new(model.encode(&ctx, image, &RequestShape::default()).unwrap());
-        let features: Vec<Arc<Features>> = images.iter().map(encode).collect();
-        let prompt = model.prompt(parts, &features).unwrap();
-        let sequence = model.begin(&ctx, &prompt, &features).unwrap();
-        Self { model, workspace, sequence, scores: vec![0.0; model.info().vocab], ids: prompt.ids }
-    }
-
-    /// The scores of the next token, which is then `chosen`.
-    fn step(&mut self, chosen: u32) -> &[f32] {
-        let next = std::mem::replace(&mut self.ids, vec![chosen]);
-        self.enter(&next);
-        &self.scores
-    }
-
-    fn enter(&mut self, ids: &[u32]) {
-        let step = Step { sequence: &mut *self.sequence, ids };
-        self.model.step(&self.workspace.context(), &mut [step], &mut self.scores).unwrap();
-    }
-
-    /// The likeliest tokens, one after the other, until one ends the answer or there are as many as the reference's.
-    fn greedily(mut self, case: &Case) -> Vec<u32> {
-        let mut generated = Vec::new();
-        while generated.len() < case.generated.len() {
-            let next = std::mem::take(&mut self.ids);
-            self.enter(&next);
-            let best = likeliest(&self.scores);
-            generated.push(best);
-            self.ids = vec![best];
-            if self.model.special(best) == Special::End {
-                break;
-            }
-        }
-        generated
-    }
-}
-
-fn likeliest(scores: &[f32]) -> u32 {
-    (0..scores.len()).rev().max_by(|&a, &b| scores[a].total_cmp(&scores[b])).expect("scores") as u32
 }
 
 fn agreeing(actual: &[u32], expected: &[u32]) -> (usize, usize) {
