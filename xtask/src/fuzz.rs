@@ -34,7 +34,11 @@ const TARGETS: &[Target] = &[
     },
     Target {
         name: "beside",
-        seeds: &["fixtures/models/smolvlm-tiny-tied", "fixtures/models/florence2", "fixtures/models/resnet-paper"],
+        seeds: &[
+            "fixtures/models/smolvlm-tiny-tied",
+            "fixtures/models/florence2",
+            "fixtures/models/resnet-paper",
+        ],
         longest: 2048,
     },
     Target { name: "index", seeds: &["fixtures/models/smolvlm-tiny"], longest: 8192 },

@@ -104,8 +104,12 @@ fn answers(
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
         let label: Label = serde_json::from_str(line)?;
         let image = Image::open_with(set.join(label.image), &options)?;
-        let conversation =
-            Conversation { images: vec![image], history: Vec::new(), new_images: 1, question: label.question };
+        let conversation = Conversation {
+            images: vec![image],
+            history: Vec::new(),
+            new_images: 1,
+            question: label.question,
+        };
         let answer = conversation.answer(model, &workspace, MOST);
         answered.push(Answered { conversation, answer });
     }

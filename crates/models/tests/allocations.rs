@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tiny_vlm_image::Image;
 use tiny_vlm_models::{
-    CachePrecision, Family, ModelOptions, Precision, PreparedPrompt, PromptParts, RequestShape, Sequence, Step,
-    Task, open,
+    CachePrecision, Family, ModelOptions, Precision, PreparedPrompt, PromptParts, RequestShape, Sequence,
+    Step, Task, open,
 };
 use tiny_vlm_tensor::{Context, Workspace};
 
@@ -48,7 +48,12 @@ fn prompt(model: &dyn Family, ctx: &Context<'_>) -> (PreparedPrompt, Box<dyn Seq
 }
 
 /// Allocations of each of some steps behind the prompt.
-fn steps(model: &dyn Family, ctx: &Context<'_>, sequence: &mut dyn Sequence, scores: &mut [f32]) -> Vec<usize> {
+fn steps(
+    model: &dyn Family,
+    ctx: &Context<'_>,
+    sequence: &mut dyn Sequence,
+    scores: &mut [f32],
+) -> Vec<usize> {
     let room = model.info().context - sequence.len();
     let mut counts = Vec::with_capacity(STEPS);
     for place in 0..STEPS.min(room) {
@@ -62,8 +67,12 @@ fn steps(model: &dyn Family, ctx: &Context<'_>, sequence: &mut dyn Sequence, sco
 #[test]
 fn steps_do_not_allocate() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let models =
-        ["fixtures/models/smolvlm-tiny", "fixtures/models/fastvlm", "fixtures/models/florence2", "crates/nano/model"];
+    let models = [
+        "fixtures/models/smolvlm-tiny",
+        "fixtures/models/fastvlm",
+        "fixtures/models/florence2",
+        "crates/nano/model",
+    ];
     for name in models {
         for precision in [Precision::Auto, Precision::F32, Precision::Int4] {
             for cache in CachePrecision::ALL {
@@ -73,9 +82,14 @@ fn steps_do_not_allocate() {
                 let ctx = workspace.context();
                 let (prompt, mut sequence) = prompt(&*model, &ctx);
                 let mut scores = vec![0.0; model.info().vocab];
-                model.step(&ctx, &mut [Step { sequence: &mut *sequence, ids: &prompt.ids }], &mut scores).unwrap();
+                model
+                    .step(&ctx, &mut [Step { sequence: &mut *sequence, ids: &prompt.ids }], &mut scores)
+                    .unwrap();
                 // The buffers grow, and what they have grown to is kept.
-                assert!(steps(&*model, &ctx, &mut *sequence, &mut scores).iter().sum::<usize>() > 0, "{name}");
+                assert!(
+                    steps(&*model, &ctx, &mut *sequence, &mut scores).iter().sum::<usize>() > 0,
+                    "{name}"
+                );
                 sequence.truncate(prompt.ids.len());
                 let counts = steps(&*model, &ctx, &mut *sequence, &mut scores);
                 assert!(counts.len() >= 32, "{name}");

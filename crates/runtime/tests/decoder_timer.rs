@@ -26,7 +26,7 @@ fn decoders_behind_images_are_timed() {
         assert_eq!(decoder.decode(1).unwrap_err().code(), "question-too-long");
         assert_eq!(decoder.prefill(all + 1).unwrap_err().code(), "question-too-long");
         assert!(decoder.prefill(1).is_ok() && decoder.decode(1).is_ok());
-        assert_eq!(decoder.prefill(0).unwrap_err().code(), "parameter");
+        assert_eq!(decoder.prefill(0).unwrap_err().code(), "parameter-range");
     }
 }
 

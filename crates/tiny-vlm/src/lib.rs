@@ -56,10 +56,10 @@ pub use tiny_vlm_image::{
 #[cfg(feature = "grammar")]
 pub use tiny_vlm_runtime::Grammar;
 pub use tiny_vlm_runtime::{
-    Answer, Budget, CachePrecision, CacheStats, Class, Classification, DecoderTimer, Detail, Drift, Embedding, Error,
-    ErrorKind, Family, FinishReason, ImageCost, ImageFamily, ImageModel, ImageModelInfo, InspectedTensor,
-    Inspection, Kernel, Lang, Line, LoadError, LoadOptions, ModelError, ModelInfo, Note, Precision, Profile,
-    Progress, Prompt, QuantizeOptions, Quantized, QuantizedMatrix, Reading, Region, RegionShape,
-    RequestOptions, RequestShape, Session, Silent, Source, Stop, Stream, System, Target, Thing, Timings, UnknownLang,
-    Usage, WeightFormat, inspect, quantize,
+    Answer, Budget, CachePrecision, CacheStats, Class, Classification, DecoderTimer, Detail, Drift,
+    Embedding, Error, ErrorKind, Family, FinishReason, ImageCost, ImageFamily, ImageModel, ImageModelInfo,
+    InspectedTensor, Inspection, Kernel, Lang, Line, LoadError, LoadOptions, ModelError, ModelInfo, Note,
+    Precision, Profile, Progress, Prompt, QuantizeOptions, Quantized, QuantizedMatrix, Reading, Region,
+    RegionShape, RequestOptions, RequestShape, Session, Silent, Source, Stop, Stream, System, Target, Thing,
+    Timings, UnknownLang, Usage, WeightFormat, inspect, quantize,
 };

@@ -7,12 +7,13 @@ use std::{
 };
 
 use serde::Serialize;
-use tiny_vlm::{Image, ImageModel, ImageOptions, Model, Silent};
+use tiny_vlm::{Image, ImageLimits, ImageModel, ImageOptions, Model, Silent};
 
 use crate::{
     args::Args,
     failure::Failure,
-    input, interrupt, json,
+    input::{self, Encoded},
+    interrupt, json,
     meter::Meter,
     model::{self, Loaded},
     output::Output,
@@ -63,17 +64,13 @@ pub(crate) fn bench(args: &Args, words: Words, output: &mut Output) -> Result<Ex
         loaded = Some(model::load_any(args, &options)?);
         Ok(milliseconds(started.elapsed()))
     })?;
-    let decode = |options: &dyn Fn(_) -> ImageOptions| match image {
-        Some(encoded) => Ok(encoded.decode(options)?.0),
-        None => picture::drawing(SIDE, SIDE),
-    };
     interrupt::answering(true);
     let about = match &loaded {
         Some(Loaded::Model(model)) => {
-            bench.answering(model, &decode(&|limits| model.image_options(limits))?)?
+            bench.answering(model, &pixels(image, |limits| model.image_options(limits))?)?
         }
         Some(Loaded::Images(model)) => {
-            bench.classifying(model, &decode(&|limits| model.image_options(limits))?)?
+            bench.classifying(model, &pixels(image, |limits| model.image_options(limits))?)?
         }
         None => String::new(),
     };
@@ -83,11 +80,26 @@ pub(crate) fn bench(args: &Args, words: Words, output: &mut Output) -> Result<Ex
     }
     bench.meter.clear();
     if args.json {
-        return bench.figures.iter().try_for_each(|figure| output.line(&json::text(figure))).map(|()| ExitCode::SUCCESS);
+        return bench
+            .figures
+            .iter()
+            .try_for_each(|figure| output.line(&json::text(figure)))
+            .map(|()| ExitCode::SUCCESS);
     }
     output.line(&about)?;
     output.text(&table(&bench.figures, words))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The pixels of an image as a model's `options` want them, or made-up ones.
+fn pixels(
+    image: Option<Encoded>,
+    options: impl FnOnce(ImageLimits) -> ImageOptions,
+) -> Result<Image, Failure> {
+    match image {
+        Some(encoded) => Ok(encoded.decode(options)?.0),
+        None => picture::drawing(SIDE, SIDE),
+    }
 }
 
 struct Bench<'a> {
@@ -106,7 +118,7 @@ impl Bench<'_> {
         let ask = || model.ask_with(image, question, &options);
         let usage = ask()?.usage;
         let mut encode = Vec::new();
-        let waited = self.samples("first token", || {
+        let waited = self.samples(words.get("stat-first-token"), || {
             let timings = ask()?.timings;
             encode.push(milliseconds(timings.encode));
             Ok(milliseconds(timings.first_token))
@@ -119,12 +131,14 @@ impl Bench<'_> {
         let read = READ.min(room);
         decoder.prefill(read)?;
         let title = words.say("bench-prefill", &[("tokens", &read.to_string())]);
-        self.sample(&format!("prefill {read}"), &title, "tokens/s", || Ok(speed(read, decoder.prefill(read)?)))?;
+        self.sample(&format!("prefill {read}"), &title, "tokens/s", || {
+            Ok(speed(read, decoder.prefill(read)?))
+        })?;
         let before = BEFORE.min(room / 2).max(1);
         let written = WRITTEN.min(room - before);
         let title = [("tokens", written.to_string()), ("before", before.to_string())];
         let title = words.say("bench-decode", &title.each_ref().map(|(name, value)| (*name, value.as_str())));
-        let mut write = || {
+        let mut write = || -> Result<f64, Failure> {
             decoder.prefill(before)?;
             Ok(speed(written, decoder.decode(written)?))
         };
@@ -148,7 +162,7 @@ impl Bench<'_> {
     /// An image model. Returns what was measured in one line.
     fn classifying(&mut self, model: &ImageModel, image: &Image) -> Result<String, Failure> {
         let (info, request) = (model.info(), &self.args.request);
-        let look = || {
+        let look = || -> Result<f64, Failure> {
             let elapsed = match info.labels.is_empty() {
                 true => model.embed_with(image, request, &Silent)?.elapsed,
                 false => model.classify_with(image, request, &Silent)?.elapsed,
@@ -270,7 +284,8 @@ mod tests {
         let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(row, ["load", "model", "56.8", "1.23", "1234", "ms", "3"]);
         let object = json::text(&figures[0]);
-        let expected = r#"{"version":1,"what":"load","unit":"ms","median":56.78,"min":1.234,"max":1234.5,"n":3}"#;
+        let expected =
+            r#"{"version":1,"what":"load","unit":"ms","median":56.78,"min":1.234,"max":1234.5,"n":3}"#;
         assert_eq!(object, expected);
     }
 

@@ -50,10 +50,7 @@ pub(super) const BENCH: &[Entry] = &[
     ("bench-median", ["median", "mediana", "médiane", "Median", "中央値", "中位数"]),
     ("bench-least", ["least", "mínimo", "minimum", "kleinster", "最小", "最小"]),
     ("bench-most", ["most", "máximo", "maximum", "größter", "最大", "最大"]),
-    (
-        "bench-image",
-        ["one image", "una imagen", "une image", "ein Bild", "画像 1 枚", "一幅图像"],
-    ),
+    ("bench-image", ["one image", "una imagen", "une image", "ein Bild", "画像 1 枚", "一幅图像"]),
     (
         "bench-prefill",
         [
