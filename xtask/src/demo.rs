@@ -27,20 +27,23 @@ const ISOLATED: &str = "Cross-Origin-Opener-Policy: same-origin\r\n\
                         Cross-Origin-Embedder-Policy: require-corp\r\n\
                         Cross-Origin-Resource-Policy: same-origin\r\n";
 
-/// Where files are: paths below `/pkg/` in one folder, below `/images/` in another, all others in the page's own.
+/// Where files are: paths below `/pkg/` in one folder, below `/images/` and `/models/` in others, all others in the
+/// page's own.
 struct Site {
     page: PathBuf,
     package: PathBuf,
     images: PathBuf,
+    models: Option<PathBuf>,
     isolated: bool,
 }
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
-    let (mut port, mut isolated) = (PORT, true);
+    let (mut port, mut isolated, mut models) = (PORT, true, None);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("port") => port = parser.value()?.parse()?,
             Arg::Long("plain") => isolated = false,
+            Arg::Long("models") => models = Some(PathBuf::from(parser.value()?)),
             other => return Err(other.unexpected().into()),
         }
     }
@@ -53,6 +56,7 @@ pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
         page: workspace.root.join("crates/wasm/www"),
         package,
         images: workspace.root.join("fixtures/images"),
+        models,
         isolated,
     });
     let listener =
@@ -139,6 +143,8 @@ impl Site {
             (&self.package, rest)
         } else if let Some(rest) = path.strip_prefix("images/") {
             (&self.images, rest)
+        } else if let (Some(rest), Some(models)) = (path.strip_prefix("models/"), &self.models) {
+            (models, rest)
         } else {
             (&self.page, if path.is_empty() { "index.html" } else { path })
         };
@@ -206,7 +212,13 @@ mod tests {
 
     fn site() -> Site {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Site { page: root.join("src"), package: root.join("src/wasm"), images: root.into(), isolated: true }
+        Site {
+            page: root.join("src"),
+            package: root.join("src/wasm"),
+            images: root.into(),
+            models: Some(root.join("src/lint")),
+            isolated: true,
+        }
     }
 
     #[test]
@@ -215,8 +227,10 @@ mod tests {
         assert!(site.file("/main.rs?x=1").is_some_and(|path| path.ends_with("src/main.rs")));
         assert!(site.file("/pkg/sizes.rs").is_some());
         assert!(site.file("/images/Cargo.toml").is_some());
+        assert!(site.file("/models/layers.rs").is_some());
+        assert_eq!(Site { models: None, ..self::tests::site() }.file("/models/layers.rs"), None);
         for path in
-            ["", "/", "/none", "/../Cargo.toml", "/pkg/../main.rs", "//etc/passwd", "/images//etc/passwd"]
+            ["", "/", "/none", "/../Cargo.toml", "/pkg/../main.rs", "//etc/passwd", "/images//etc/passwd", "/models/../main.rs"]
         {
             assert_eq!(site.file(path), None, "{path}");
         }

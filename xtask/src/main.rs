@@ -55,7 +55,7 @@ cargo xtask COMMAND
                             the package for browsers and Node, in target/npm/tiny-vlm, with the sizes of its parts; only
                             one of its modules; and its tests
   demo [--port N] [--plain] the page of crates/wasm/www with that package on this machine; without the headers that
-                            threads need
+       [--models DIR]       threads need; with the models in DIR below /models/
   size                      the embedded model within its limits of bytes and parameters
   ci [--skip S,..]          all of the above but bench, eval, golden, parity and fuzz, as CI runs it; names of steps as listed by `ci --list`
      [--only S,..]

@@ -8,7 +8,7 @@ use bytemuck::Pod;
 
 use crate::{ALIGNMENT, AlignedVec, MemoryError, SharedBytes};
 
-/// Plain elements that start on a cache line: in a buffer of their own, or where they lie in a mapped file.
+/// Plain elements that start on a cache line: in a buffer of their own, or where they lie in a file, mapped or read.
 ///
 /// ```
 /// use tiny_vlm_memory::{AlignedVec, Elements};
@@ -87,8 +87,9 @@ mod tests {
     #[test]
     fn aligned_bytes_stay_where_they_are_and_others_are_copied() {
         let file = MappedFile::open(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).unwrap();
-        let bytes = SharedBytes::from(file);
-        for start in [0, 1, 4, 63, 64, 128] {
+        let buffer = AlignedVec::from_slice(&file);
+        let places = [SharedBytes::from(file), SharedBytes::from(buffer)];
+        for (bytes, start) in places.iter().flat_map(|bytes| [0, 1, 4, 63, 64, 128].map(|at| (bytes, at))) {
             let part = bytes.slice(start..start + 15).unwrap();
             let elements = Elements::<u32>::from_bytes(part.clone()).unwrap();
             assert_eq!(elements.are_shared(), start % ALIGNMENT == 0, "from {start}");

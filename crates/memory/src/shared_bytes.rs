@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use crate::MappedFile;
+use crate::{AlignedVec, MappedFile};
 
 /// A part of a mapped file, of the program, or of a buffer in memory. Clones and [slices](Self::slice) share the bytes,
 /// and keep all that they lie in.
@@ -28,6 +28,7 @@ pub struct SharedBytes {
 /// What the bytes lie in. None of these moves them while it lives.
 enum Holder {
     File(MappedFile),
+    Buffer(AlignedVec<u8>),
     Memory(Cow<'static, [u8]>),
 }
 
@@ -35,6 +36,7 @@ impl Holder {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::File(file) => file,
+            Self::Buffer(buffer) => buffer,
             Self::Memory(bytes) => bytes,
         }
     }
@@ -66,6 +68,13 @@ impl Deref for SharedBytes {
 impl From<MappedFile> for SharedBytes {
     fn from(file: MappedFile) -> Self {
         Self::all_of(Holder::File(file))
+    }
+}
+
+/// The buffer itself, which starts on a cache line as a mapped file does.
+impl From<AlignedVec<u8>> for SharedBytes {
+    fn from(buffer: AlignedVec<u8>) -> Self {
+        Self::all_of(Holder::Buffer(buffer))
     }
 }
 

@@ -110,13 +110,12 @@ impl Source {
         if let Some(open) = self.gguf.get() {
             return Ok(Some(open));
         }
-        match self.path().filter(|path| gguf::is_at(path)) {
-            Some(path) => {
-                let open = Arc::new(Gguf::open(path)?);
-                Ok(Some(self.gguf.get_or_init(|| open)))
-            }
-            None => Ok(None),
-        }
+        let open = match &self.files {
+            Files::Folder(path) if gguf::is_at(path) => Gguf::open(path)?,
+            Files::Named(files) if gguf::is_among(files) => Gguf::from_files(files)?,
+            _ => return Ok(None),
+        };
+        Ok(Some(self.gguf.get_or_init(|| Arc::new(open))))
     }
 
     /// The same with another of the [optional](Self::optional) files, such as `preprocessor_config.json`, in memory. It
@@ -127,11 +126,12 @@ impl Source {
         self
     }
 
-    /// The files of a folder by their names, where there are no folders: a browser's downloads.
-    /// Weights are used where they lie.
-    pub fn files(files: BTreeMap<String, Vec<u8>>) -> Self {
-        let shared = files.into_iter().map(|(name, bytes)| (name, bytes.into()));
-        Self::of(Files::Named(shared.collect()))
+    /// The files of a folder by their names, where there are no folders: a browser's downloads. Among them may be GGUF
+    /// files, as in a [folder](Self::folder).
+    ///
+    /// Weights are used where they lie; packed ones without a copy if the bytes begin on a cache line.
+    pub fn files(files: BTreeMap<String, SharedBytes>) -> Self {
+        Self::of(Files::Named(files))
     }
 
     /// `config.json`.
@@ -170,12 +170,9 @@ impl Source {
         if let Some(gguf) = self.opened()? {
             return gguf.tokenizer();
         }
-        if let Some(compiled) = self.path().map(|folder| folder.join(COMPILED)).filter(|path| path.is_file())
-        {
-            let read = |error: io::Error| ModelError::Read { path: compiled.clone(), source: error };
-            let bytes = MappedFile::open(&compiled).map_err(|error| read(io::Error::other(error)))?;
-            match Tokenizer::from_source(Arc::new(bytes)) {
-                Err(TextError::FlatVersion { .. }) if compiled.with_extension("json").is_file() => {}
+        if let Some(compiled) = self.compiled_tokenizer()? {
+            match Tokenizer::from_source(Arc::new(compiled)) {
+                Err(TextError::FlatVersion { .. }) if self.has("tokenizer.json") => {}
                 opened => return Ok(opened?),
             }
         }
@@ -190,6 +187,29 @@ impl Source {
             Some(b'{') => Tokenizer::from_json(&bytes)?,
             _ => Tokenizer::from_bytes(bytes)?,
         })
+    }
+
+    /// The bytes of `tokenizer.bin`, if it is there.
+    fn compiled_tokenizer(&self) -> Result<Option<SharedBytes>, ModelError> {
+        match &self.files {
+            Files::Folder(folder) if self.has(COMPILED) => {
+                let path = folder.join(COMPILED);
+                let bytes = MappedFile::open(&path);
+                let read = |error| ModelError::Read { path, source: io::Error::other(error) };
+                Ok(Some(bytes.map_err(read)?.into()))
+            }
+            Files::Named(files) => Ok(files.get(COMPILED).cloned()),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether there is a file of this name.
+    fn has(&self, name: &str) -> bool {
+        match &self.files {
+            Files::Folder(folder) => folder.join(name).is_file(),
+            Files::Named(files) => files.contains_key(name),
+            Files::Bytes { .. } | Files::Gguf => false,
+        }
     }
 
     fn older_tokenizer(&self) -> Result<Option<Tokenizer>, ModelError> {
@@ -293,7 +313,7 @@ impl Source {
             (Some(gguf), _) => Ok(gguf.weights()?),
             (None, Files::Folder(folder)) => Weights::open(folder),
             (None, Files::Bytes { weights, .. }) => Weights::from_bytes(weights.clone().into()),
-            (None, Files::Named(files)) => Weights::from_bytes(named(files, "model.safetensors")?.clone()),
+            (None, Files::Named(files)) => Weights::from_files(files),
             (None, Files::Gguf) => return Err(no_file("model.safetensors")),
         };
         let weights = weights.map_err(|error| ModelError::Weights(Box::new(error)))?;
@@ -352,7 +372,8 @@ mod tests {
     #[test]
     fn files_in_memory_have_the_names_of_a_folder() {
         let files = |names: &[&str]| {
-            Source::files(names.iter().map(|name| (name.to_string(), name.as_bytes().to_vec())).collect())
+            let file = |name: &&str| (name.to_string(), name.as_bytes().to_vec().into());
+            Source::files(names.iter().map(file).collect())
         };
         let source = files(&["config.json", "tokenizer.json", "preprocessor_config.json"]);
         assert_eq!(source.config().unwrap(), "config.json");
@@ -362,9 +383,7 @@ mod tests {
             Some(&b"preprocessor_config.json"[..])
         );
         assert_eq!(source.optional("other.json").unwrap(), None);
-        assert!(
-            matches!(source.weights(), Err(ModelError::Read { path, .. }) if path.ends_with("model.safetensors"))
-        );
+        assert_eq!(source.weights().err().map(|error| error.code()), Some("model-weights"));
         assert!(matches!(files(&[]).config(), Err(ModelError::Read { .. })));
     }
 

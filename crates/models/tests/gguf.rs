@@ -106,7 +106,13 @@ fn files_that_do_not_go_together_are_told() {
     let (text, vision) = (read(format!("{name}.gguf")), read(format!("mmproj-{name}.gguf")));
     assert!(Source::gguf(text.clone(), vision.clone()).is_ok());
     assert!(fails(vision.clone(), vision).contains("clip"));
-    assert!(fails(text.clone(), text).contains("clip.projector_type"));
+    assert!(fails(text.clone(), text.clone()).contains("clip.projector_type"));
+    let files = |names: &[&str]| {
+        let file = |name: &&str| (name.to_string(), text.clone().into());
+        Source::files(names.iter().map(file).collect()).config().unwrap_err().to_string()
+    };
+    assert!(files(&["model.gguf"]).contains("1 .gguf files of a decoder and 0 with mmproj"));
+    assert!(files(&["model.gguf", "mmproj.gguf"]).contains("clip.projector_type"));
     let alone = Source::folder(fixture("no-such-folder/model.gguf"));
     assert!(alone.config().is_err());
 }

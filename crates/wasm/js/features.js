@@ -1,5 +1,7 @@
 // What this engine can run, and so which of the modules it gets.
 
+import { VlmError } from "./error.js";
+
 const ZEROS = [0x41, 0, 0xfd, 0x0f]; // i32.const 0, i8x16.splat
 
 /** A module with one function that returns what `code` leaves: 128 bits. */
@@ -27,4 +29,14 @@ export function features() {
 export function moduleName({ simd, relaxed, threads }) {
   if (!simd) return null;
   return `${relaxed ? "relaxed" : "simd128"}${threads ? "-threads" : ""}`;
+}
+
+/** The features that the module of this name needs, for whoever wants it in the place of a better one. */
+export function featuresOf(name) {
+  const there = features();
+  const wanted = { simd: true, relaxed: /^relaxed/.test(name), threads: /-threads$/.test(name) };
+  const lacking = Object.keys(wanted).filter((feature) => wanted[feature] && !there[feature]);
+  if (moduleName(wanted) === name && lacking.length === 0) return wanted;
+  const message = lacking.length ? `this page has no ${lacking.join(", no ")}` : "there is no such module";
+  throw new VlmError({ code: "module", kind: "input", message: `${name}: ${message}`, details: { name: String(name) } });
 }

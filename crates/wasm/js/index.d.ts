@@ -11,8 +11,11 @@ export type ModelSource =
   | ArrayBufferView
   /** The files of a folder, as a file picker gives them. */
   | Iterable<File>
-  /** The files of a folder by name. */
-  | Record<string, Blob | ArrayBuffer | ArrayBufferView>;
+  /**
+   * The files of a folder by name, each at hand or at a URL of its own. A model in GGUF is two files, of which the
+   * tower's has `mmproj` in its name.
+   */
+  | Record<string, Blob | ArrayBuffer | ArrayBufferView | string | URL>;
 
 /** A picture. What is given stays the caller's. */
 export type Picture =
@@ -47,11 +50,18 @@ export interface LoadOptions {
   checksums?: Record<string, string>;
   /** `false` keeps nothing for the next visit. */
   store?: boolean;
-  precision?: "auto" | "f32" | "bf16" | "f16" | "int8";
+  /** What weights become as they are loaded; those that `tiny-vlm quantize` packed stay as they are. */
+  precision?: "auto" | "f32" | "bf16" | "f16" | "int8" | "int4";
   profile?: "fast" | "balanced" | "accuracy";
   /** Bytes of image features that are kept for the next question about the same image. */
   featureCache?: number;
+  /** What the decoder keeps of what it has read: `f32` is exact, `bf16` takes half the memory, `int8` a quarter. */
+  kvCache?: "f32" | "bf16" | "int8";
+  /** The module to take in the place of the best that this browser can run: to compare, or to find out what is wrong. */
+  module?: ModuleName;
 }
+
+export type ModuleName = "simd128" | "relaxed" | "simd128-threads" | "relaxed-threads";
 
 export interface RequestOptions {
   signal?: AbortSignal;
@@ -60,6 +70,10 @@ export interface RequestOptions {
   /** Hears how far looking at the picture has come. */
   onProgress?: (progress: { stage: string; loaded: number; total: number }) => void;
   maxTokens?: number;
+  /** How closely it is looked at: the whole picture once, as its pixels allow, or as the model's makers do it. */
+  detail?: "low" | "auto" | "high";
+  /** Most tiles that the picture is cut into, by models that cut any. */
+  maxTiles?: number;
   lang?: Language;
   /** 0, the default, takes the likeliest token each time. */
   temperature?: number;
@@ -74,6 +88,8 @@ export interface RequestOptions {
   deadline?: number;
 }
 
+export type ImageRequestOptions = Pick<RequestOptions, "signal" | "onProgress" | "deadline">;
+
 /** A line of print, with its corners in the order of reading. */
 export interface Line {
   text: string;
@@ -85,6 +101,25 @@ export interface Line {
 export interface Thing {
   area: [number, number, number, number];
   confidence: number;
+}
+
+/** What an answer locates, with one of `box`, `quad` and `polygons`, in pixels of the picture. */
+export interface Region {
+  label: string;
+  /** Left, top, right, bottom. */
+  box?: [number, number, number, number];
+  quad?: Line["quad"];
+  polygons?: [number, number][][];
+  score?: number;
+}
+
+/** A class that a picture may be of. */
+export interface Class {
+  number: number;
+  label: string;
+  /** Before the softmax. */
+  score: number;
+  probability: number;
 }
 
 interface Seen {
@@ -101,6 +136,7 @@ export interface Answer extends Seen {
   usage: { imageTokens: number; promptTokens: number; completionTokens: number };
   lines: Line[];
   things: Thing[];
+  regions: Region[];
   notes: string[];
   /** Milliseconds. */
   timings: {
@@ -120,22 +156,54 @@ export interface Reading extends Seen {
   elapsed: number;
 }
 
-export interface ModelInfo {
+export interface Embedding extends Seen {
+  /** As the model's classifier takes them: not brought to a length. */
+  values: Float32Array;
+  /** Milliseconds. */
+  elapsed: number;
+}
+
+export interface Classification extends Seen {
+  /** The likeliest first. */
+  classes: Class[];
+  /** Milliseconds. */
+  elapsed: number;
+}
+
+interface LoadedInfo {
   family: string;
   precision: string;
   /** The module in use. */
-  module: "simd128" | "relaxed" | "simd128-threads" | "relaxed-threads";
+  module: ModuleName;
   isa: string;
   parameters: number;
   weightBytes: number;
+  threads: number;
+  loadMs: number;
+}
+
+/** A model that answers in words. */
+export interface AnsweringModelInfo extends LoadedInfo {
+  kind: "answers";
   context: number;
   maxTokens: number;
   maxImages: number;
   converses: boolean;
   reads: boolean;
-  threads: number;
-  loadMs: number;
 }
+
+/** A model that takes a picture and no words, such as a ResNet. */
+export interface ImageModelInfo extends LoadedInfo {
+  kind: "images";
+  /** Numbers of a picture's vector. */
+  features: number;
+  /** Sides of the square of pixels that it looks at. */
+  side: number;
+  /** What its classes are called; empty where it knows none. */
+  labels: string[];
+}
+
+export type ModelInfo = AnsweringModelInfo | ImageModelInfo;
 
 /** Await it for the whole answer, or iterate over its pieces. */
 export interface Answering<T> extends PromiseLike<T>, AsyncIterable<string> {
@@ -153,7 +221,8 @@ export interface KeptFile {
 export class VlmError extends Error {
   /**
    * A stable name: those of the library (`image-unknown-format`, `question-empty`, `model-config`, ...), and `cancelled`,
-   * `disposed`, `download`, `checksum`, `model-bundle`, `memory`, `no-simd`, `worker`, `request`, `fault`.
+   * `disposed`, `download`, `checksum`, `model-bundle`, `model-no-vector` (a model that answers cannot embed or classify),
+   * `model-no-words` (an image model cannot answer), `memory`, `module`, `no-simd`, `worker`, `request`, `fault`.
    */
   code: string;
   kind: "input" | "capacity" | "deadline" | "cancelled" | "fault";
@@ -176,7 +245,12 @@ export class Vlm {
   ask(image: Picture, question: string, options?: RequestOptions): Answering<Answer>;
   caption(image: Picture, options?: RequestOptions): Answering<Answer>;
   ocr(image: Picture, options?: RequestOptions): Answering<Reading>;
+  /** The things on a picture: a model that locates answers with regions, one that finds them as it looks with things. */
   detect(image: Picture, options?: RequestOptions): Answering<Answer>;
+  /** The vector of a picture, by an image model. */
+  embed(image: Picture, options?: ImageRequestOptions): Answering<Embedding>;
+  /** The likeliest classes of a picture, five where `top` does not say, by an image model. */
+  classify(image: Picture, options?: ImageRequestOptions & { top?: number }): Answering<Classification>;
   /** Ends the worker, which gives all memory back. */
   dispose(): void;
 }

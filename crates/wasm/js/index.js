@@ -1,7 +1,7 @@
 // The package as a page meets it. Nothing here works: a worker does, and this keeps its requests in order.
 
 import { VlmError } from "./error.js";
-import { features, moduleName } from "./features.js";
+import { features, featuresOf, moduleName } from "./features.js";
 import { pack } from "./picture.js";
 
 export { VlmError };
@@ -29,8 +29,10 @@ const newWorker = () => new Worker(new URL("./worker.js", import.meta.url), { ty
 function sourceOf(source) {
   if (source === undefined || source === null) return { bundle: EMBEDDED.href };
   if (typeof source === "string" || source instanceof URL) {
-    const url = new URL(source, globalThis.document?.baseURI ?? globalThis.location?.href);
+    const url = absolute(source);
     if (url.pathname.endsWith(".bundle")) return { bundle: url.href };
+    const [file] = /[^/]+\.gguf$/i.exec(url.pathname) ?? [];
+    if (file) return { files: [{ name: file, url: url.href }] };
     // Files are looked for below a folder, and a URL without a slash names a file.
     if (!url.pathname.endsWith("/")) url.pathname += "/";
     return { folder: url.href };
@@ -38,7 +40,15 @@ function sourceOf(source) {
   if (source instanceof Blob) return { blob: source };
   if (source instanceof ArrayBuffer || ArrayBuffer.isView(source)) return { blob: new Blob([source]) };
   const entries = Symbol.iterator in source ? Array.from(source, (file) => [file.name, file]) : Object.entries(source);
-  return { files: entries.map(([name, data]) => ({ name, blob: data instanceof Blob ? data : new Blob([data]) })) };
+  return { files: entries.map(([name, data]) => ({ name, ...placeOf(data) })) };
+}
+
+const absolute = (url) => new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href);
+
+/** Where one file of several is. */
+function placeOf(data) {
+  if (typeof data === "string" || data instanceof URL) return { url: absolute(data).href };
+  return { blob: data instanceof Blob ? data : new Blob([data]) };
 }
 
 /** What happens to a worker's messages until the one that ends a request. */
@@ -168,11 +178,11 @@ export class Vlm {
   }
 
   /** Loads a model: the one that comes with the package, or one from a URL, files or bytes. */
-  static async load(source, { onProgress, signal, threads, ...options } = {}) {
+  static async load(source, { onProgress, signal, threads, module, ...options } = {}) {
     const vlm = new Vlm();
     vlm.#source = sourceOf(source);
     vlm.#options = options;
-    vlm.#features = features();
+    vlm.#features = module === undefined ? features() : featuresOf(module);
     const most = Math.min(globalThis.navigator?.hardwareConcurrency ?? 1, MOST_THREADS);
     vlm.#threads = Math.max(1, Math.floor(threads ?? most));
     if (signal?.aborted) throw VlmError.cancelled(signal.reason);
@@ -201,6 +211,16 @@ export class Vlm {
   /** The print on an image. */
   ocr(image, options = {}) {
     return this.#request("read", image, options);
+  }
+
+  /** The vector that an image model makes of an image. */
+  embed(image, options = {}) {
+    return this.#request("embed", image, options, (reply) => ({ ...reply, values: Float32Array.from(reply.values) }));
+  }
+
+  /** The likeliest classes of an image, by an image model. */
+  classify(image, options = {}) {
+    return this.#request("classify", image, options);
   }
 
   /** Where things are on an image. */
@@ -277,7 +297,7 @@ export class Vlm {
     this.#ready.catch(() => (this.#broken = true));
   }
 
-  #request(task, image, { signal, onToken, onProgress, ...request }) {
+  #request(task, image, { signal, onToken, onProgress, ...request }, finish = (reply) => reply) {
     return new Answering((onPiece) => {
       const hear = (piece) => {
         onPiece(piece);
@@ -286,7 +306,8 @@ export class Vlm {
       return new Promise((resolve, reject) => {
         if (this.#disposed) return reject(new VlmError({ code: "disposed", message: "the model was disposed of" }));
         if (signal?.aborted) return reject(VlmError.cancelled(signal.reason));
-        const entry = { task, image, request, onPiece: hear, onProgress, resolve, reject };
+        const settle = (reply) => resolve(finish(reply));
+        const entry = { task, image, request, onPiece: hear, onProgress, resolve: settle, reject };
         const onAbort = () => this.#cancel(entry, VlmError.cancelled(signal.reason));
         signal?.addEventListener("abort", onAbort, { once: true });
         entry.settled = () => signal?.removeEventListener("abort", onAbort);

@@ -1,22 +1,26 @@
 // A model's files, wherever they are, into the memory of the module: each byte is written to its final place as it comes.
 
 import { Download } from "./download.js";
+import { text } from "./engine.js";
 import { VlmError } from "./error.js";
 
-/** Files that a model has, and those that it may have. */
-const NEEDED = ["config.json", "tokenizer.json", "model.safetensors"];
-const OPTIONAL = [
+const CONFIG = "config.json";
+const WEIGHTS = "model.safetensors";
+const INDEX = "model.safetensors.index.json";
+/** The tokenizer that `tiny-vlm quantize` compiles; where it is, the files that it was made of are not needed. */
+const COMPILED = "tokenizer.bin";
+const TOKENIZERS = ["tokenizer.json", "vocab.json", "merges.txt", "added_tokens.json"];
+/** What else a model may have. */
+const SMALL = [
   "preprocessor_config.json",
   "processor_config.json",
   "generation_config.json",
   "tokenizer_config.json",
   "special_tokens_map.json",
-  "added_tokens.json",
   "chat_template.json",
   "chat_template.jinja",
-  "vocab.json",
-  "merges.txt",
 ];
+const GGUF = /\.gguf$/i;
 /** Bytes of the longest line that opens a bundle. */
 const LONGEST_HEADER = 1 << 16;
 const NEWLINE = 10;
@@ -62,11 +66,11 @@ class Reader {
 }
 
 /** Fills a buffer of the module with `length` bytes. */
-async function fill(engine, reader, length, onBytes) {
+async function fill(engine, reader, name, length, onBytes) {
   const buffer = engine.buffer(length);
   for (let at = 0; at < length; ) {
     const part = await reader.some(length - at);
-    if (!part) throw wrong(`the bundle ends ${length - at} bytes early`);
+    if (!part) throw wrong(`${name} ends ${length - at} bytes early`);
     engine.view(buffer, length).set(part, at);
     at += part.length;
     onBytes(part.length);
@@ -116,7 +120,7 @@ async function bundle(engine, chunks, tell, verified) {
   const total = files.reduce((sum, file) => sum + file.bytes, 0);
   let loaded = 0;
   for (const { name, bytes, sha256 } of files) {
-    const buffer = await fill(engine, reader, bytes, (count) => tell({ file: name, loaded: (loaded += count), total }));
+    const buffer = await fill(engine, reader, name, bytes, (count) => tell({ file: name, loaded: (loaded += count), total }));
     if (!verified) verify(engine, buffer, sha256, name);
     engine.file(name, buffer);
   }
@@ -137,40 +141,95 @@ async function finish(download, work) {
   }
 }
 
-async function folderAt(engine, base, options, checksums, tell) {
-  let [loaded, total] = [0, 0];
-  for (const name of [...NEEDED, ...OPTIONAL]) {
-    const url = new URL(name, base).href;
-    const download = await Download.open(url, { ...options, optional: OPTIONAL.includes(name) });
-    if (!download) continue;
-    await finish(download, async () => {
-      total += download.size ?? 0;
-      const onBytes = (count) => tell({ file: name, loaded: (loaded += count), total: Math.max(total, loaded) });
-      const reader = new Reader(download);
-      const known = download.size !== null;
-      const buffer = known ? await fill(engine, reader, download.size, onBytes) : await collect(engine, reader, onBytes);
-      if (!download.fromStore) verify(engine, buffer, checksums[name], name);
-      engine.file(name, buffer);
-    });
-  }
+/** The files of a folder at a URL. */
+function folderAt(base, store) {
+  return { open: (name, optional) => Download.open(new URL(name, base).href, { store, optional }) };
 }
 
-/** Files that the user chose, or has in memory. */
-async function given(engine, files, checksums, tell) {
-  const known = files.filter(({ name }) => NEEDED.includes(name) || OPTIONAL.includes(name));
-  for (const name of NEEDED) {
-    if (known.some((file) => file.name === name)) continue;
+/** Files by their names, each at hand or at a URL of its own. */
+function named(files, store) {
+  const names = files.map(({ name }) => name);
+  const open = (name, optional) => {
+    const file = files.find((file) => file.name === name);
+    if (file) return file.url ? Download.open(file.url, { store }) : new AtHand(file.blob);
+    if (optional) return null;
     const details = { path: name, reason: "not among the files" };
     throw new VlmError({ code: "model-read", message: `cannot read ${name}: it is not among the files`, details });
+  };
+  return { open, names };
+}
+
+/** A file that need not be fetched, in the place of a `Download`. */
+class AtHand {
+  #blob;
+  fromStore = false;
+
+  constructor(blob) {
+    this.#blob = blob;
   }
-  const total = known.reduce((sum, file) => sum + file.blob.size, 0);
-  let loaded = 0;
-  for (const { name, blob } of known) {
-    const reader = new Reader(chunksOf(blob.stream()));
-    const onBytes = (count) => tell({ file: name, loaded: (loaded += count), total });
-    const buffer = await fill(engine, reader, blob.size, onBytes);
-    verify(engine, buffer, checksums[name], name);
-    engine.file(name, buffer);
+
+  get size() {
+    return this.#blob.size;
+  }
+
+  [Symbol.asyncIterator]() {
+    return chunksOf(this.#blob.stream());
+  }
+
+  keep() {}
+  discard() {}
+  close() {}
+}
+
+/** Puts the files of a model, which `place` opens by their names, into the module. */
+async function files(engine, place, checksums, tell) {
+  let [loaded, total] = [0, 0];
+  /** Says whether there is such a file, and with `use` what is in it. */
+  const put = async (name, { optional = true, use } = {}) => {
+    const file = await place.open(name, optional);
+    if (!file) return false;
+    total += file.size ?? 0;
+    await finish(file, async () => {
+      const onBytes = (count) => tell({ file: name, loaded: (loaded += count), total: Math.max(total, loaded) });
+      const reader = new Reader(file);
+      const known = file.size !== null;
+      const buffer = await (known ? fill(engine, reader, name, file.size, onBytes) : collect(engine, reader, onBytes));
+      if (!file.fromStore) verify(engine, buffer, checksums[name], name);
+      use?.(engine.view(buffer, file.size));
+      engine.file(name, buffer);
+    });
+    return true;
+  };
+  const needed = (name) => put(name, { optional: false });
+  const ggufs = place.names?.includes(CONFIG) ? [] : (place.names ?? []).filter((name) => GGUF.test(name));
+  if (ggufs.length > 0) {
+    for (const name of ggufs) await needed(name);
+    return;
+  }
+  // Before anything else: a folder without it is none.
+  await needed(CONFIG);
+  const tokenizer = async () => {
+    if (!(await put(COMPILED))) await Promise.all(TOKENIZERS.map((name) => put(name)));
+  };
+  const weights = async () => {
+    if (await put(WEIGHTS)) return;
+    let shards = [];
+    if (!(await put(INDEX, { use: (bytes) => (shards = shardsOf(bytes)) }))) await needed(WEIGHTS);
+    // One after the other: those that wait would hold all the connections to the server.
+    for (const name of shards) await needed(name);
+  };
+  await Promise.all([weights(), tokenizer(), ...SMALL.map((name) => put(name))]);
+}
+
+/** The files that an index names, each once; what is wrong with an index the module says. */
+function shardsOf(bytes) {
+  try {
+    const { weight_map: map } = JSON.parse(text(bytes));
+    const names = new Set(Object.values(map).filter((name) => typeof name === "string"));
+    // Plain names only: nothing that leads out of the folder.
+    return [...names].filter((name) => !/[/\\:?#]|^\.\.?$/.test(name));
+  } catch {
+    return [];
   }
 }
 
@@ -181,11 +240,12 @@ export async function open(source, { store }) {
 
 /**
  * Puts the files of `source` into the module.
- * @param {{ bundle: string } | { folder: string } | { files: { name: string, blob: Blob }[] } | { blob: Blob }} source
+ * @param {{ bundle: string } | { folder: string } | { files: { name: string, blob?: Blob, url?: string }[] }
+ *   | { blob: Blob }} source
  */
 export async function load(engine, source, { opened, store, checksums = {}, tell }) {
   if (opened) return finish(opened, () => bundle(engine, opened, tell, opened.fromStore));
-  if (source.folder) return folderAt(engine, source.folder, { store }, checksums, tell);
-  if (source.files) return given(engine, source.files, checksums, tell);
+  if (source.folder) return files(engine, folderAt(source.folder, store), checksums, tell);
+  if (source.files) return files(engine, named(source.files, store), checksums, tell);
   return bundle(engine, chunksOf(source.blob.stream()), tell, false);
 }

@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 use std::time::Duration;
-use tiny_vlm::{Answer, CacheStats, Line, ModelInfo, Reading, Thing};
+use tiny_vlm::{
+    Answer, CacheStats, Class, Classification, Embedding, ImageModel, Line, Model, Reading, Region,
+    RegionShape, Thing,
+};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -13,6 +16,7 @@ pub(crate) struct AnswerReply<'a> {
     usage: Usage,
     lines: Vec<LineReply<'a>>,
     things: Vec<ThingReply>,
+    regions: Vec<RegionReply<'a>>,
     notes: Vec<&'static str>,
     timings: Timings,
 }
@@ -50,6 +54,40 @@ struct ThingReply {
     confidence: f32,
 }
 
+/// It has one of `box`, `quad` and `polygons`.
+#[derive(Default, Serialize)]
+struct RegionReply<'a> {
+    label: &'a str,
+    #[serde(rename = "box", skip_serializing_if = "Option::is_none")]
+    bounds: Option<[f32; 4]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quad: Option<[[f32; 2]; 4]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    polygons: Option<&'a [Vec<[f32; 2]>]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct EmbeddingReply<'a> {
+    values: &'a [f32],
+    elapsed: f64,
+}
+
+#[derive(Serialize)]
+pub(crate) struct ClassificationReply<'a> {
+    classes: Vec<ClassReply<'a>>,
+    elapsed: f64,
+}
+
+#[derive(Serialize)]
+struct ClassReply<'a> {
+    number: usize,
+    label: &'a str,
+    score: f32,
+    probability: f32,
+}
+
 #[derive(Serialize)]
 pub(crate) struct ReadingReply<'a> {
     text: String,
@@ -60,6 +98,7 @@ pub(crate) struct ReadingReply<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ModelReply<'a> {
+    kind: &'static str,
     family: &'a str,
     precision: &'a str,
     isa: &'a str,
@@ -70,6 +109,22 @@ pub(crate) struct ModelReply<'a> {
     max_images: usize,
     converses: bool,
     reads: bool,
+    threads: usize,
+    load_ms: f64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ImageModelReply<'a> {
+    kind: &'static str,
+    family: &'a str,
+    precision: &'a str,
+    isa: &'a str,
+    parameters: usize,
+    weight_bytes: usize,
+    features: usize,
+    side: usize,
+    labels: &'a [String],
     threads: usize,
     load_ms: f64,
 }
@@ -96,6 +151,7 @@ impl<'a> From<&'a Answer> for AnswerReply<'a> {
             },
             lines: answer.lines.iter().map(line).collect(),
             things: answer.things.iter().map(thing).collect(),
+            regions: answer.regions.iter().map(region).collect(),
             notes: answer.notes.iter().map(|note| note.code()).collect(),
             timings: Timings {
                 encode: ms(timings.encode),
@@ -116,9 +172,30 @@ impl<'a> From<&'a Reading> for ReadingReply<'a> {
     }
 }
 
+impl<'a> From<&'a Embedding> for EmbeddingReply<'a> {
+    fn from(made: &'a Embedding) -> Self {
+        Self { values: &made.values, elapsed: ms(made.elapsed) }
+    }
+}
+
+impl<'a> ClassificationReply<'a> {
+    /// The `top` likeliest classes.
+    pub(crate) fn new(made: &'a Classification, top: usize) -> Self {
+        let class = |Class { number, label, score, probability }: Class<'a>| ClassReply {
+            number,
+            label,
+            score,
+            probability,
+        };
+        Self { classes: made.top(top).into_iter().map(class).collect(), elapsed: ms(made.elapsed) }
+    }
+}
+
 impl<'a> ModelReply<'a> {
-    pub(crate) fn new(info: &'a ModelInfo, isa: &'a str, threads: usize, load: Duration) -> Self {
+    pub(crate) fn new(model: &'a Model, isa: &'a str) -> Self {
+        let info = model.info();
         Self {
+            kind: "answers",
             family: info.family,
             precision: &info.precision,
             isa,
@@ -129,8 +206,27 @@ impl<'a> ModelReply<'a> {
             max_images: info.max_images,
             converses: info.converses,
             reads: info.reads,
-            threads,
-            load_ms: ms(load),
+            threads: model.threads(),
+            load_ms: ms(model.load_time()),
+        }
+    }
+}
+
+impl<'a> ImageModelReply<'a> {
+    pub(crate) fn new(model: &'a ImageModel, isa: &'a str) -> Self {
+        let info = model.info();
+        Self {
+            kind: "images",
+            family: info.family,
+            precision: &info.precision,
+            isa,
+            parameters: info.parameters,
+            weight_bytes: info.weight_bytes,
+            features: info.features,
+            side: info.side,
+            labels: &info.labels,
+            threads: model.threads(),
+            load_ms: ms(model.load_time()),
         }
     }
 }
@@ -147,6 +243,15 @@ fn line(line: &Line) -> LineReply<'_> {
 
 fn thing(thing: &Thing) -> ThingReply {
     ThingReply { area: thing.area, confidence: thing.confidence }
+}
+
+fn region(region: &Region) -> RegionReply<'_> {
+    let reply = RegionReply { label: &region.label, score: region.score, ..RegionReply::default() };
+    match &region.shape {
+        RegionShape::Quad(quad) => RegionReply { quad: Some(*quad), ..reply },
+        RegionShape::Polygons(polygons) => RegionReply { polygons: Some(polygons), ..reply },
+        shape => RegionReply { bounds: shape.bounds(), ..reply },
+    }
 }
 
 fn ms(time: Duration) -> f64 {

@@ -1,15 +1,19 @@
 //! One model and what it is asked.
 
 use crate::Failure;
-use crate::answer::{AnswerReply, CacheReply, ModelReply, ReadingReply};
+use crate::answer::{
+    AnswerReply, CacheReply, ClassificationReply, EmbeddingReply, ImageModelReply, ModelReply, ReadingReply,
+};
 use crate::request::{self, Open, Run, Task};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tiny_vlm::{
-    Error, Image, ImageLimits, Lang, Model, Progress, Prompt, RequestOptions, Source, Stop, System,
+    CacheStats, Error, Image, ImageLimits, ImageModel, ImageOptions, Lang, LoadOptions, Model, Progress, Prompt,
+    RequestOptions, Source, Stop, System,
 };
+use tiny_vlm_memory::{AlignedVec, SharedBytes};
 
 /// Bytes of the largest file that is taken for a picture. Cameras write more than the library's default allows.
 const MAX_IMAGE_BYTES: u64 = 64 << 20;
@@ -36,13 +40,21 @@ impl Host for Silence {
 /// One model, the image it is shown, and bytes on their way in and out.
 #[derive(Debug, Default)]
 pub struct Engine {
-    buffers: BTreeMap<u32, Vec<u8>>,
+    /// They start on a cache line, so that packed weights are used where a download was written.
+    buffers: BTreeMap<u32, AlignedVec<u8>>,
     next_buffer: u32,
-    files: BTreeMap<String, Vec<u8>>,
-    model: Option<Model>,
+    files: BTreeMap<String, SharedBytes>,
+    model: Option<Loaded>,
     image: Option<Image>,
     reply: Vec<u8>,
     stop: Stop,
+}
+
+/// A model of either kind: one that answers in words, or one that takes an image and no words.
+#[derive(Debug)]
+enum Loaded {
+    Answers(Model),
+    Images(ImageModel),
 }
 
 impl Engine {
@@ -53,9 +65,7 @@ impl Engine {
 
     /// A new buffer of `len` zeros, by number.
     pub fn buffer(&mut self, len: usize) -> Result<u32, Failure> {
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(len).map_err(|_| Failure::memory(len))?;
-        bytes.resize(len, 0);
+        let bytes = AlignedVec::try_zeroed(len).map_err(|_| Failure::memory(len))?;
         self.next_buffer = self.next_buffer.wrapping_add(1).max(1);
         self.buffers.insert(self.next_buffer, bytes);
         Ok(self.next_buffer)
@@ -63,7 +73,7 @@ impl Engine {
 
     /// A buffer, to be written.
     pub fn bytes(&mut self, buffer: u32) -> Result<&mut [u8], Failure> {
-        self.buffers.get_mut(&buffer).map(Vec::as_mut_slice).ok_or_else(no_buffer)
+        self.buffers.get_mut(&buffer).map(AlignedVec::as_mut_slice).ok_or_else(no_buffer)
     }
 
     /// Gives a buffer's memory back.
@@ -80,10 +90,10 @@ impl Engine {
 
     /// Adds a file to the model that is opened next: one buffer has its name and one its bytes.
     pub fn file(&mut self, name: u32, bytes: u32) -> Result<(), Failure> {
-        let name =
-            String::from_utf8(self.take(name)?).map_err(|_| Failure::request("a name is not UTF-8"))?;
+        let name = self.take(name)?;
+        let name = str::from_utf8(&name).map_err(|_| Failure::request("a name is not UTF-8"))?;
         let bytes = self.take(bytes)?;
-        self.files.insert(name, bytes);
+        self.files.insert(name.to_owned(), bytes.into());
         Ok(())
     }
 
@@ -92,10 +102,13 @@ impl Engine {
     pub fn open(&mut self, options: u32) -> Result<(), Failure> {
         let options: Open = request::parse(&self.take(options)?)?;
         let source = Source::files(std::mem::take(&mut self.files));
-        let model = Model::from_source(&source, &options.options()?)?;
-        let (isa, threads, load) = (System::detect().isa, model.threads(), model.load_time());
-        let reply = self.reply(&ModelReply::new(model.info(), isa, threads, load));
-        self.model = Some(model);
+        let loaded = load(&source, &options.options()?)?;
+        let isa = System::detect().isa;
+        let reply = match &loaded {
+            Loaded::Answers(model) => self.reply(&ModelReply::new(model, isa)),
+            Loaded::Images(model) => self.reply(&ImageModelReply::new(model, isa)),
+        };
+        self.model = Some(loaded);
         reply
     }
 
@@ -105,7 +118,7 @@ impl Engine {
         let limits = ImageLimits::default().with_max_bytes(MAX_IMAGE_BYTES);
         // The picture before is of no more use, and two may be more than there is memory for.
         self.image = None;
-        let options = self.model()?.image_options(limits);
+        let options = self.loaded()?.image_options(limits);
         self.show(Image::decode_with(&bytes, &options).map_err(Error::from)?)
     }
 
@@ -139,35 +152,68 @@ impl Engine {
 
     /// Does what the JSON of a buffer asks of the image, telling `host` on the way, and replies with the outcome.
     pub fn run<H: Host + Clone + 'static>(&mut self, request: u32, host: &H) -> Result<(), Failure> {
-        let mut request: Run = request::parse(&self.take(request)?)?;
-        let (task, question) = (request.task, std::mem::take(&mut request.question));
-        let mut options = request.options(self.stop.clone())?;
-        if task == Task::Detect {
-            // Things are found while the image is looked at; the words are of no interest.
-            options.max_tokens = Some(1);
-        }
-        let model = self.model()?.clone();
+        let request: Run = request::parse(&self.take(request)?)?;
+        let options = request.options(self.stop.clone())?;
+        let loaded = self.loaded()?;
         let image =
             self.image.as_ref().ok_or_else(|| Failure::new("no-image", "input", "there is no image"))?;
-        let mut session = model.session();
-        session.set_progress(Arc::new(Teller(host.clone())));
-        if task == Task::Read {
-            let reading = session.read(image, &options)?;
-            return self.reply(&ReadingReply::from(&reading));
-        }
-        let prompt = match task {
-            Task::Ask => Prompt::new().image(image).text(question),
-            Task::Caption | Task::Detect | Task::Read => {
-                Prompt::new().image(image).caption(options.lang.unwrap_or(Lang::En))
+        let progress = Teller(host.clone());
+        match (loaded, request.task) {
+            (Loaded::Images(model), Task::Embed) => {
+                let made = model.embed_with(image, &options, &progress)?;
+                self.reply(&EmbeddingReply::from(&made))
             }
-        };
-        let answer = answer(session, prompt, &options, host)?;
-        self.reply(&AnswerReply::from(&answer))
+            (Loaded::Images(model), Task::Classify) => {
+                let made = model.classify_with(image, &options, &progress)?;
+                self.reply(&ClassificationReply::new(&made, request.top))
+            }
+            (Loaded::Answers(model), Task::Read) => {
+                let mut session = model.session();
+                session.set_progress(Arc::new(progress));
+                let reading = session.read(image, &options)?;
+                self.reply(&ReadingReply::from(&reading))
+            }
+            (Loaded::Answers(model), Task::Ask | Task::Caption | Task::Detect) => {
+                let mut session = model.session();
+                session.set_progress(Arc::new(progress));
+                let answer = match request.task {
+                    // A model that reads while it looks finds things then, too; the words are of no interest.
+                    Task::Detect if model.info().reads && !model.info().reads_by_answering => {
+                        let prompt = Prompt::new().image(image).caption(Lang::En);
+                        answer(session, prompt, &options.max_tokens(1), &Silence)?
+                    }
+                    Task::Detect => answer(session, Prompt::new().image(image).detect(), &options, host)?,
+                    Task::Ask => {
+                        let prompt = Prompt::new().image(image).text(request.question);
+                        answer(session, prompt, &options, host)?
+                    }
+                    _ => {
+                        let lang = options.lang.unwrap_or(Lang::En);
+                        answer(session, Prompt::new().image(image).caption(lang), &options, host)?
+                    }
+                };
+                self.reply(&AnswerReply::from(&answer))
+            }
+            (Loaded::Answers(_), Task::Embed | Task::Classify) => Err(Failure::new(
+                "model-no-vector",
+                "input",
+                "this model answers in words: embed and classify take an image model, such as a ResNet",
+            )),
+            (Loaded::Images(_), _) => Err(Failure::new(
+                "model-no-words",
+                "input",
+                "this model takes an image and no words: it can embed, and classify if it has classes",
+            )),
+        }
     }
 
     /// Replies with how well the cache of image features serves.
     pub fn cache(&mut self) -> Result<(), Failure> {
-        let stats = self.model()?.feature_cache();
+        // An image model keeps nothing of images.
+        let stats = match self.loaded()? {
+            Loaded::Answers(model) => model.feature_cache(),
+            Loaded::Images(_) => CacheStats::default(),
+        };
         self.reply(&CacheReply::from(stats))
     }
 
@@ -188,12 +234,38 @@ impl Engine {
             .map_err(|error| Failure::new("fault", "fault", error.to_string()))
     }
 
-    fn model(&self) -> Result<&Model, Failure> {
+    fn loaded(&self) -> Result<&Loaded, Failure> {
         self.model.as_ref().ok_or_else(|| Failure::new("no-model", "input", "no model is loaded"))
     }
 
-    fn take(&mut self, buffer: u32) -> Result<Vec<u8>, Failure> {
+    fn take(&mut self, buffer: u32) -> Result<AlignedVec<u8>, Failure> {
         self.buffers.remove(&buffer).ok_or_else(no_buffer)
+    }
+}
+
+impl Loaded {
+    fn image_options(&self, limits: ImageLimits) -> ImageOptions {
+        match self {
+            Self::Answers(model) => model.image_options(limits),
+            Self::Images(model) => model.image_options(limits),
+        }
+    }
+}
+
+/// Loads a model of whichever kind the files are of.
+fn load(source: &Source, options: &LoadOptions) -> Result<Loaded, Failure> {
+    let error = match Model::from_source(source, options) {
+        Ok(model) => return Ok(Loaded::Answers(model)),
+        Err(error) => error,
+    };
+    if !["model-unknown", "model-config"].contains(&error.code()) {
+        return Err(error.into());
+    }
+    match ImageModel::from_source(source, options) {
+        Ok(model) => Ok(Loaded::Images(model)),
+        // What neither kind knows is told of with the models that answer.
+        Err(other) if other.code() == "model-unknown" => Err(error.into()),
+        Err(other) => Err(other.into()),
     }
 }
 

@@ -7,7 +7,8 @@ use tiny_vlm::Error;
 
 /// An error with the stable code that a program matches on.
 ///
-/// Codes are those of [`Error::CODES`] and a few of the boundary's own: `no-model`, `no-image`, `memory`, `request`.
+/// Codes are those of [`Error::CODES`] and a few of the boundary's own: `no-model`, `no-image`, `model-no-vector`,
+/// `model-no-words`, `memory`, `request`.
 #[derive(Debug, Serialize)]
 pub struct Failure {
     code: &'static str,

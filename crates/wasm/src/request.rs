@@ -4,7 +4,7 @@ use crate::Failure;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use tiny_vlm::{Error, LoadOptions, Precision, Profile, RequestOptions, Stop};
+use tiny_vlm::{CachePrecision, Detail, Error, LoadOptions, Precision, Profile, RequestOptions, Stop};
 
 /// How a model is loaded.
 #[derive(Debug, Default, Deserialize)]
@@ -13,6 +13,8 @@ pub(crate) struct Open {
     precision: Option<String>,
     profile: Option<String>,
     threads: Option<usize>,
+    /// What keys and values are kept in.
+    kv_cache: Option<String>,
     /// Bytes of image features that are kept.
     feature_cache: Option<usize>,
 }
@@ -30,6 +32,11 @@ impl Open {
             Some("accuracy") => Profile::Accuracy,
             Some(_) => return Err(Failure::request("profile is fast, balanced or accuracy")),
         });
+        if let Some(name) = &self.kv_cache {
+            let kept = CachePrecision::ALL.into_iter().find(|precision| precision.name() == name);
+            options =
+                options.kv_cache(kept.ok_or_else(|| Failure::request("kvCache is f32, bf16 or int8"))?);
+        }
         Ok(match self.feature_cache {
             Some(bytes) => options.feature_cache_bytes(bytes),
             None => options,
@@ -47,6 +54,10 @@ pub(crate) enum Task {
     Read,
     /// Where things are.
     Detect,
+    /// An image model's vector.
+    Embed,
+    /// An image model's classes.
+    Classify,
 }
 
 /// One request.
@@ -56,7 +67,12 @@ pub(crate) struct Run {
     pub(crate) task: Task,
     #[serde(default)]
     pub(crate) question: String,
-    pub(crate) lang: Option<String>,
+    lang: Option<String>,
+    /// How many of the likeliest classes.
+    #[serde(default = "five")]
+    pub(crate) top: usize,
+    detail: Option<String>,
+    max_tiles: Option<usize>,
     max_tokens: Option<usize>,
     temperature: Option<f32>,
     top_k: Option<usize>,
@@ -70,12 +86,22 @@ pub(crate) struct Run {
     deadline: Option<f64>,
 }
 
+fn five() -> usize {
+    5
+}
+
 impl Run {
-    pub(crate) fn options(self, cancel: Stop) -> Result<RequestOptions, Failure> {
+    pub(crate) fn options(&self, cancel: Stop) -> Result<RequestOptions, Failure> {
         let mut options = RequestOptions::default().cancel(cancel);
         if let Some(tag) = &self.lang {
             options = options.lang(tag.parse().map_err(Error::Language)?);
         }
+        if let Some(name) = &self.detail {
+            let detail = Detail::ALL.into_iter().find(|detail| detail.name() == name);
+            let detail = detail.ok_or_else(|| Failure::request("detail is low, auto or high"))?;
+            options.shape = options.shape.with_detail(detail);
+        }
+        options.shape = options.shape.with_max_tiles(self.max_tiles);
         options.max_tokens = self.max_tokens;
         options.temperature = self.temperature.unwrap_or(options.temperature);
         options.top_k = self.top_k.unwrap_or(options.top_k);
@@ -83,7 +109,7 @@ impl Run {
         options.min_p = self.min_p.unwrap_or(options.min_p);
         options.repetition_penalty = self.repetition_penalty.unwrap_or(options.repetition_penalty);
         options.seed = self.seed.unwrap_or(options.seed);
-        options.stop = self.stop;
+        options.stop.clone_from(&self.stop);
         if let Some(ms) = self.deadline {
             let time = Duration::try_from_secs_f64(ms / 1e3);
             options.deadline = Some(time.map_err(|_| Failure::request("deadline is not a time"))?);
@@ -122,11 +148,13 @@ mod tests {
             (r#"{"task": "ask", "maxtokens": 1}"#, "request"),
             (r#"{"task": "ask", "deadline": -5}"#, "request"),
             (r#"{"task": "ask", "deadline": 1e300}"#, "request"),
+            (r#"{"task": "ask", "detail": "best"}"#, "request"),
+            (r#"{"task": "classify", "top": -1}"#, "request"),
             (r#"{"task": "caption", "lang": "tlh"}"#, "unknown-language"),
         ] {
             assert_eq!(options(json).unwrap_err().code(), code, "{json}");
         }
-        for json in [r#"{"precision": "int3"}"#, r#"{"profile": "best"}"#] {
+        for json in [r#"{"precision": "int3"}"#, r#"{"profile": "best"}"#, r#"{"kvCache": "int4"}"#] {
             assert_eq!(parse::<Open>(json.as_bytes()).unwrap().options().unwrap_err().code(), "request");
         }
     }

@@ -69,6 +69,82 @@ fn the_answers_are_those_of_the_file() {
     }
 }
 
+/// A model of `fixtures/models` with all its files.
+fn family(name: &str, options: &Value) -> Engine {
+    let mut engine = Engine::default();
+    for file in fs::read_dir(root().join("fixtures/models").join(name)).unwrap() {
+        let path = file.unwrap().path();
+        let (name, bytes) = (path.file_name().unwrap().to_str().unwrap(), fs::read(&path).unwrap());
+        let (name, bytes) = (put(&mut engine, name.as_bytes()), put(&mut engine, &bytes));
+        engine.file(name, bytes).unwrap();
+    }
+    let options = put(&mut engine, options.to_string().as_bytes());
+    engine.open(options).unwrap();
+    engine
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+#[test]
+fn every_family_answers_as_the_file_says() {
+    let text = fs::read_to_string(root().join("crates/wasm/tests/families.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert!(cases.len() > 5, "{}", cases.len());
+    for case in cases {
+        let mut engine = family(case["model"].as_str().unwrap(), &case["open"]);
+        let picture = fs::read(root().join("fixtures").join(case["image"].as_str().unwrap())).unwrap();
+        let picture = put(&mut engine, &picture);
+        engine.image(picture).unwrap();
+        let answer = run(&mut engine, &case["request"], &Silence).unwrap();
+        println!("DUMP {} {}", case, answer);
+        let expected = &case["reply"];
+        for field in ["text", "regions"] {
+            assert_eq!(expected.get(field).unwrap_or(&answer[field]), &answer[field], "{case}");
+        }
+        if let Some(values) = expected.get("values") {
+            let (values, found) = (numbers(values), numbers(&answer["values"]));
+            let scale = values.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+            assert_eq!(values.len(), found.len(), "{case}");
+            assert!(values.iter().zip(found).all(|(a, b)| (a - b).abs() < 1e-3 * scale), "{case}");
+        }
+        if let Some(classes) = expected.get("classes") {
+            let labels: Vec<&Value> =
+                answer["classes"].as_array().unwrap().iter().map(|c| &c["label"]).collect();
+            assert_eq!(classes.as_array().unwrap().iter().collect::<Vec<_>>(), labels, "{case}");
+        }
+    }
+}
+
+#[test]
+fn what_a_model_cannot_do_has_a_code() {
+    let mut resnet = family("resnet-basic", &json!({}));
+    assert_eq!(reply(&resnet)["kind"], "images");
+    assert_eq!(run(&mut resnet, &json!({"task": "embed"}), &Silence).unwrap_err().code(), "no-image");
+    show(&mut resnet, "penguin.png");
+    let ask = json!({"task": "ask", "question": "What is this?"});
+    assert_eq!(run(&mut resnet, &ask, &Silence).unwrap_err().code(), "model-no-words");
+    let top = run(&mut resnet, &json!({"task": "classify", "top": 100}), &Silence).unwrap();
+    assert_eq!(top["classes"].as_array().map(Vec::len), Some(7));
+    resnet.cache().unwrap();
+    assert_eq!(reply(&resnet)["entries"], 0);
+    let late = json!({"task": "embed", "deadline": 0});
+    assert_eq!(run(&mut resnet, &late, &Silence).unwrap_err().code(), "deadline");
+
+    let mut fastvit = family("fastvit-t8", &json!({"precision": "f32"}));
+    show(&mut fastvit, "penguin.png");
+    let mut nano = nano();
+    assert_eq!(reply(&nano)["kind"], "answers");
+    show(&mut nano, "penguin.png");
+    for task in ["embed", "classify"] {
+        assert_eq!(run(&mut nano, &json!({"task": task}), &Silence).unwrap_err().code(), "model-no-vector");
+    }
+    let mut smolvlm = family("smolvlm-tiny", &json!({}));
+    show(&mut smolvlm, "penguin.png");
+    assert_eq!(run(&mut smolvlm, &json!({"task": "detect"}), &Silence).unwrap_err().code(), "model-no-detector");
+}
+
 #[derive(Clone)]
 struct Ears(std::sync::Arc<Mutex<String>>);
 

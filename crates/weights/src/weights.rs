@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
-use std::path::{Component, Path};
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use tiny_vlm_memory::{MappedFile, SharedBytes};
+use tiny_vlm_memory::{MappedFile, MemoryError, SharedBytes};
 use tiny_vlm_quant::Matrix;
 
 use crate::gguf::{self, GgufValue};
@@ -105,6 +106,21 @@ impl Weights {
         Self::one(Shard(bytes), "memory")
     }
 
+    /// The weights among files in memory, by their names: `model.safetensors`, or the shards that
+    /// `model.safetensors.index.json` names.
+    pub fn from_files(files: &BTreeMap<String, SharedBytes>) -> Result<Self, WeightsError> {
+        if let Some(one) = files.get(ONE_FILE) {
+            return Self::one(Shard(one.clone()), ONE_FILE);
+        }
+        let Some(index) = files.get(INDEX) else {
+            return Err(WeightsError::NoWeights { folder: PathBuf::from("memory") });
+        };
+        Self::of_index(index, INDEX, |name| {
+            let missing = || MemoryError::File { path: name.into(), source: ErrorKind::NotFound.into() };
+            Ok(files.get(name).cloned().ok_or_else(missing)?)
+        })
+    }
+
     fn open_one(path: &Path) -> Result<Self, WeightsError> {
         let shard = Shard(MappedFile::open(path)?.into());
         Self::one(shard, &path.display().to_string())
@@ -135,11 +151,21 @@ impl Weights {
         Self::of(Inner { shards: vec![shard], tensors, metadata, gguf })
     }
 
-    /// The index maps tensors to shards, which are files beside it and nowhere else.
     fn open_index(path: &Path) -> Result<Self, WeightsError> {
-        let file = path.display().to_string();
         let folder = path.parent().unwrap_or(Path::new(""));
-        let listed = read_index(&MappedFile::open(path)?, &file)?;
+        Self::of_index(&MappedFile::open(path)?, &path.display().to_string(), |name| {
+            Ok(MappedFile::open(folder.join(name))?.into())
+        })
+    }
+
+    /// The index maps tensors to shards, which are files beside it and nowhere else: `open` gets plain names.
+    fn of_index(
+        index: &[u8],
+        file: &str,
+        open: impl Fn(&str) -> Result<SharedBytes, WeightsError>,
+    ) -> Result<Self, WeightsError> {
+        let file = file.to_owned();
+        let listed = read_index(index, &file)?;
         let mut names: Vec<&str> = listed.values().map(String::as_str).collect();
         names.sort_unstable();
         names.dedup();
@@ -152,9 +178,8 @@ impl Weights {
             if !is_plain(name) {
                 return Err(WeightsError::ShardName { file, shard: words::name(name) });
             }
-            let path = folder.join(name);
-            let shard = Shard(MappedFile::open(&path)?.into());
-            let contents = shard.read(&path.display().to_string())?;
+            let shard = Shard(open(name)?);
+            let contents = shard.read(&beside(&file, name))?;
             for entry in contents.entries {
                 if listed.get(&entry.name).is_some_and(|shard| shard != name) {
                     continue;
@@ -258,6 +283,11 @@ impl fmt::Debug for Weights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Weights({} tensors in {} files)", self.len(), self.inner.shards.len())
     }
+}
+
+/// What errors call the file `name` that lies beside `file`.
+fn beside(file: &str, name: &str) -> String {
+    Path::new(file).with_file_name(name).display().to_string()
 }
 
 /// Tensor to shard.

@@ -2,13 +2,13 @@
 // WASI has no folder for temporary files.
 #![cfg(not(target_family = "wasm"))]
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
 
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, serialize};
-use tiny_vlm_weights::{Weights, WeightsError};
+use tiny_vlm_weights::{SharedBytes, Weights, WeightsError};
 
 /// A folder that goes away with the test.
 struct Folder(PathBuf);
@@ -86,10 +86,18 @@ fn shards() {
     let index = r#"{"metadata": {}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors",
                     "twice": "model-2.safetensors"}}"#;
     let path = folder.write("model.safetensors.index.json", index);
-    for weights in [Weights::open(&folder.0).unwrap(), Weights::open(path).unwrap()] {
+    let names = ["model-1.safetensors", "model-2.safetensors", "model.safetensors.index.json"];
+    let read = |name: &str| (name.to_owned(), fs::read(folder.0.join(name)).unwrap().into());
+    let mut files: BTreeMap<String, SharedBytes> = names.into_iter().map(read).collect();
+    let in_memory = Weights::from_files(&files).unwrap();
+    for weights in [Weights::open(&folder.0).unwrap(), Weights::open(path).unwrap(), in_memory] {
         let values: Vec<f32> = weights.names().map(|name| first(&weights, name)).collect();
         assert_eq!(values, [1.0, 2.0, 20.0, 3.0]);
     }
+    files.remove("model-2.safetensors");
+    let error = Weights::from_files(&files).unwrap_err();
+    assert!(error.code() == "weights-file" && error.to_string().contains("model-2.safetensors"), "{error}");
+    assert_eq!(Weights::from_files(&BTreeMap::new()).unwrap_err().code(), "weights-none");
 }
 
 #[test]

@@ -9,9 +9,11 @@ mod config;
 mod names;
 mod tokenizer;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use tiny_vlm_memory::SharedBytes;
 use tiny_vlm_text::Tokenizer;
 use tiny_vlm_weights::{GgufValue, Weights};
 
@@ -52,6 +54,25 @@ impl Gguf {
             )));
         };
         let open = |path| Weights::open(path).map_err(|error| ModelError::Weights(Box::new(error)));
+        Self::new(open(text)?, open(vision)?)
+    }
+
+    /// Opens the decoder and the tower that are among files in memory.
+    pub(crate) fn from_files(files: &BTreeMap<String, SharedBytes>) -> Result<Self, ModelError> {
+        let (vision, text): (Vec<_>, Vec<_>) = files
+            .iter()
+            .filter(|(name, _)| is_gguf(Path::new(name)))
+            .partition(|(name, _)| is_vision(Path::new(name)));
+        let ([(_, text)], [(_, vision)]) = (&text[..], &vision[..]) else {
+            return Err(wrong(format!(
+                "{} .gguf files of a decoder and {} with mmproj in their names, where there is to be one of each",
+                text.len(),
+                vision.len()
+            )));
+        };
+        let open = |bytes: &SharedBytes| {
+            Weights::from_bytes(bytes.clone()).map_err(|error| ModelError::Weights(Box::new(error)))
+        };
         Self::new(open(text)?, open(vision)?)
     }
 
@@ -123,6 +144,11 @@ pub(crate) fn is_at(path: &Path) -> bool {
         true => !path.join("config.json").exists() && files(path).is_ok_and(|files| !files.is_empty()),
         false => is_gguf(path),
     }
+}
+
+/// Whether files in memory are GGUF files: there are some and no `config.json`.
+pub(crate) fn is_among(files: &BTreeMap<String, SharedBytes>) -> bool {
+    !files.contains_key("config.json") && files.keys().any(|name| is_gguf(Path::new(name)))
 }
 
 /// The GGUF files of a folder.
