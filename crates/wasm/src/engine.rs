@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tiny_vlm::{
-    CacheStats, Error, Image, ImageLimits, ImageModel, ImageOptions, Lang, LoadOptions, Model, Progress, Prompt,
-    RequestOptions, Source, Stop, System,
+    CacheStats, Error, Image, ImageLimits, ImageModel, ImageOptions, Lang, LoadOptions, Model, Progress,
+    Prompt, RequestOptions, Source, Stop, System,
 };
 use tiny_vlm_memory::{AlignedVec, SharedBytes};
 

@@ -34,8 +34,7 @@ impl Open {
         });
         if let Some(name) = &self.kv_cache {
             let kept = CachePrecision::ALL.into_iter().find(|precision| precision.name() == name);
-            options =
-                options.kv_cache(kept.ok_or_else(|| Failure::request("kvCache is f32, bf16 or int8"))?);
+            options = options.kv_cache(kept.ok_or_else(|| Failure::request("kvCache is f32, bf16 or int8"))?);
         }
         Ok(match self.feature_cache {
             Some(bytes) => options.feature_cache_bytes(bytes),

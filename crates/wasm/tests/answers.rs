@@ -98,7 +98,6 @@ fn every_family_answers_as_the_file_says() {
         let picture = put(&mut engine, &picture);
         engine.image(picture).unwrap();
         let answer = run(&mut engine, &case["request"], &Silence).unwrap();
-        println!("DUMP {} {}", case, answer);
         let expected = &case["reply"];
         for field in ["text", "regions"] {
             assert_eq!(expected.get(field).unwrap_or(&answer[field]), &answer[field], "{case}");
@@ -142,7 +141,10 @@ fn what_a_model_cannot_do_has_a_code() {
     }
     let mut smolvlm = family("smolvlm-tiny", &json!({}));
     show(&mut smolvlm, "penguin.png");
-    assert_eq!(run(&mut smolvlm, &json!({"task": "detect"}), &Silence).unwrap_err().code(), "model-no-detector");
+    assert_eq!(
+        run(&mut smolvlm, &json!({"task": "detect"}), &Silence).unwrap_err().code(),
+        "model-no-detector"
+    );
 }
 
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 // The compiled modules answer as the native library does: `cargo xtask wasm --test` runs this in Node.
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { setFlagsFromString } from "node:v8";
@@ -13,12 +13,16 @@ if (parseInt(process.versions.node) < 22) {
   setFlagsFromString("--no-liftoff");
 }
 
+import { agrees } from "./families.mjs";
+
 const folder = process.env.TINY_VLM_PACKAGE;
 const { Engine, sharedMemory } = await import(join(folder, "engine.js"));
 const { moduleName } = await import(join(folder, "features.js"));
 const here = import.meta.dirname ?? new URL(".", import.meta.url).pathname;
 const cases = JSON.parse(readFileSync(join(here, "answers.json"), "utf8"));
-const picture = (name) => readFileSync(join(here, "../../../fixtures/images", name));
+const families = JSON.parse(readFileSync(join(here, "families.json"), "utf8"));
+const fixtures = join(here, "../../../fixtures");
+const picture = (name) => readFileSync(join(fixtures, "images", name));
 
 /** The files of a bundle. */
 function* filesOf(bundle) {
@@ -30,10 +34,14 @@ function* filesOf(bundle) {
   assert.equal(at, bundle.length);
 }
 
-async function nano(name) {
+async function start(name) {
   const module = await WebAssembly.compile(readFileSync(join(folder, `${name}.wasm`)));
   const shares = WebAssembly.Module.imports(module).some(({ kind }) => kind === "memory");
-  const engine = await Engine.start(module, { memory: shares ? sharedMemory() : undefined, spawn: () => false });
+  return Engine.start(module, { memory: shares ? sharedMemory() : undefined, spawn: () => false });
+}
+
+async function nano(name) {
+  const engine = await start(name);
   for (const { name, data, sha256 } of filesOf(readFileSync(join(folder, "nano.bundle")))) {
     const buffer = engine.put(data);
     assert.equal(engine.checksum(buffer), sha256, name);
@@ -63,6 +71,17 @@ for (const name of built) {
       assert.equal(answer.usage.completionTokens, expected.usage.completion_tokens, what);
       const drift = Math.abs(answer.meanLogprob - expected.meanLogprob);
       assert.ok(drift < 0.05, `${what}: mean log-probability is ${drift} off`);
+    }
+  });
+
+  test(`${name} runs every family as the native library does`, async () => {
+    for (const { model, open, image, request, reply } of families) {
+      const engine = await start(name);
+      const at = join(fixtures, "models", model);
+      for (const file of readdirSync(at)) engine.file(file, engine.put(readFileSync(join(at, file))));
+      engine.open(open);
+      engine.image(readFileSync(join(fixtures, image)));
+      agrees(engine.run(request), reply, `${model} ${request.task}`);
     }
   });
 
