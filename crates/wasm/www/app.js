@@ -305,6 +305,7 @@ async function answerTo(image, question, task, signal, write) {
   await loaded;
   if (signal.aborted) throw new VlmError({ code: "cancelled" });
   if (!vlm) return null;
+  if (vlm.info.kind === "images") return classesOf(image, signal);
   let text = "";
   const options = {
     signal,
@@ -312,6 +313,18 @@ async function answerTo(image, question, task, signal, write) {
     onToken: (piece) => write((text += piece)),
   };
   const answer = await (task === "ask" ? vlm.ask(image, question, options) : vlm[task](image, options));
+  last = answer;
+  draw(answer);
+  stats(answer);
+  return answer;
+}
+
+/** What an image model makes of a picture, whatever the question: it hears none. */
+async function classesOf(image, signal) {
+  const { classes, elapsed, ...seen } = await vlm.classify(image, { signal });
+  const share = (value) => value.toLocaleString(language(), { style: "percent", maximumFractionDigits: 1 });
+  const text = classes.map(({ label, number, probability }) => `${label || number}: ${share(probability)}`).join("\n");
+  const answer = { ...seen, text, elapsed };
   last = answer;
   draw(answer);
   stats(answer);
