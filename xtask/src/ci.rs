@@ -1,7 +1,7 @@
 //! `cargo xtask ci`: every check there is, in order, with the time each took.
 
 use crate::workspace::Workspace;
-use crate::{check, lint, package, sanitize, size, test};
+use crate::{check, lint, package, sanitize, size, test, wasm};
 use anyhow::{Context as _, Result, bail};
 use lexopt::{Arg, Parser, ValueExt as _};
 use std::time::Instant;
@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("sanitize", sanitize::addresses),
     ("aarch64", test::aarch64),
     ("wasm32", test::wasm32),
+    ("wasm", wasm::checked),
     ("test", |workspace| test::host(workspace, &[])),
 ];
 

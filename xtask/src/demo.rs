@@ -6,9 +6,9 @@
 
 use crate::wasm;
 use crate::workspace::Workspace;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use lexopt::{Arg, Parser, ValueExt as _};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek as _, SeekFrom, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
@@ -47,11 +47,7 @@ pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
             other => return Err(other.unexpected().into()),
         }
     }
-    let package = wasm::folder(workspace);
-    let modules = fs::read_dir(&package).into_iter().flatten().flatten();
-    let built = modules.filter(|file| file.path().extension() == Some("wasm".as_ref())).count();
-    ensure!(built > 0, "the package is not built: run `cargo xtask wasm` before this");
-    wasm::scripts(workspace)?;
+    let package = wasm::built(workspace)?;
     let site = Arc::new(Site {
         page: workspace.root.join("crates/wasm/www"),
         package,
@@ -228,12 +224,19 @@ mod tests {
         assert!(site.file("/pkg/sizes.rs").is_some());
         assert!(site.file("/images/Cargo.toml").is_some());
         assert!(site.file("/models/layers.rs").is_some());
-        assert_eq!(Site { models: None, ..self::tests::site() }.file("/models/layers.rs"), None);
-        for path in
-            ["", "/", "/none", "/../Cargo.toml", "/pkg/../main.rs", "//etc/passwd", "/images//etc/passwd", "/models/../main.rs"]
-        {
+        for path in [
+            "",
+            "/",
+            "/none",
+            "/../Cargo.toml",
+            "/pkg/../main.rs",
+            "//etc/passwd",
+            "/images//etc/passwd",
+            "/models/../main.rs",
+        ] {
             assert_eq!(site.file(path), None, "{path}");
         }
+        assert_eq!(Site { models: None, ..site }.file("/models/layers.rs"), None);
     }
 
     #[test]

@@ -54,6 +54,8 @@ cargo xtask COMMAND
   wasm [--build NAME] [--test]
                             the package for browsers and Node, in target/npm/tiny-vlm, with the sizes of its parts; only
                             one of its modules; and its tests
+  wasm --bench [--models DIR] [--rows TEXT] [--threads N,..] [--json]
+                            what that package takes in a browser, with checkpoints in DIR and beside onnxruntime-web
   demo [--port N] [--plain] the page of crates/wasm/www with that package on this machine; without the headers that
        [--models DIR]       threads need; with the models in DIR below /models/
   size                      the embedded model within its limits of bytes and parameters

@@ -4,6 +4,7 @@
 //! with an instruction that it lacks; the package picks one when it is loaded.
 
 mod bundle;
+mod node;
 mod sizes;
 
 use crate::check::BROWSER;
@@ -14,14 +15,10 @@ use anyhow::{Context as _, Result, ensure};
 use lexopt::{Arg, Parser, ValueExt as _};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 const CRATE: &str = "tiny-vlm-wasm";
 const PROFILE: &str = "wasm";
 const MODULE: &str = "tiny_vlm_wasm.wasm";
-
-/// What drives the browser in tests. It brings no browser of its own.
-const PLAYWRIGHT: &str = "playwright-core@1.64.1";
 
 /// One compilation of the crate.
 struct Build {
@@ -56,11 +53,16 @@ const SHARED_MEMORY: &[&str] = &[
 ];
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
-    let (mut only, mut test) = (None, false);
+    let (mut only, mut test, mut bench) = (None, false, None::<node::Bench>);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("build") => only = Some(parser.value()?.string()?),
             Arg::Long("test") => test = true,
+            Arg::Long("bench") => bench = Some(bench.unwrap_or_default()),
+            Arg::Long("models") => bench.get_or_insert_default().models = Some(parser.value()?.into()),
+            Arg::Long("rows") => bench.get_or_insert_default().rows = Some(parser.value()?.string()?),
+            Arg::Long("threads") => bench.get_or_insert_default().threads = Some(parser.value()?.string()?),
+            Arg::Long("json") => bench.get_or_insert_default().json = true,
             other => return Err(other.unexpected().into()),
         }
     }
@@ -68,13 +70,32 @@ pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
     if let Some(name) = &only {
         ensure!(names.contains(&name.as_str()), "there is no build `{name}`; there are {}", names.join(", "));
     }
+    if let Some(bench) = bench {
+        ensure!(!test && only.is_none(), "--bench times the modules that are there: build them before");
+        return node::bench(workspace, &bench);
+    }
     let wanted = |build: &&Build| only.as_ref().is_none_or(|name| name == build.name);
     package(workspace, BUILDS.iter().filter(wanted))?;
-    if test { tests(workspace) } else { Ok(()) }
+    if test { node::test(workspace) } else { Ok(()) }
+}
+
+/// All the modules and their tests.
+pub(crate) fn checked(workspace: &Workspace) -> Result<()> {
+    package(workspace, BUILDS.iter())?;
+    node::test(workspace)
+}
+
+/// The package, brought up to date but for its modules, of which there must be one.
+pub(crate) fn built(workspace: &Workspace) -> Result<PathBuf> {
+    let package = folder(workspace);
+    let built = BUILDS.iter().any(|build| package.join(build.name).with_extension("wasm").is_file());
+    ensure!(built, "the package is not built: run `cargo xtask wasm` before this");
+    scripts(workspace)?;
+    Ok(package)
 }
 
 /// Where the package lies once it is built.
-pub(crate) fn folder(workspace: &Workspace) -> PathBuf {
+fn folder(workspace: &Workspace) -> PathBuf {
     workspace.target.join("npm/tiny-vlm")
 }
 
@@ -91,7 +112,7 @@ fn package<'b>(workspace: &Workspace, builds: impl Iterator<Item = &'b Build>) -
 }
 
 /// Copies what is not compiled: cheap enough to be done whenever the package is used.
-pub(crate) fn scripts(workspace: &Workspace) -> Result<()> {
+fn scripts(workspace: &Workspace) -> Result<()> {
     let folder = folder(workspace);
     fs::create_dir_all(&folder)?;
     copy_files(&workspace.root.join("crates/wasm/js"), &folder)?;
@@ -132,34 +153,4 @@ fn compile(workspace: &Workspace, build: &Build) -> Result<PathBuf> {
     let set = command.get_envs().find(|(name, _)| *name == "CARGO_TARGET_DIR").and_then(|(_, value)| value);
     let target = set.map_or_else(|| workspace.target.clone(), PathBuf::from);
     Ok(target.join(BROWSER).join(PROFILE).join(MODULE))
-}
-
-/// The answers of the package in Node, and the page in a browser where there is one.
-fn tests(workspace: &Workspace) -> Result<()> {
-    ensure!(shell::find("node").is_some(), "there is no node: install Node 20 or later");
-    let tests = workspace.root.join("crates/wasm/tests");
-    let node = |file: &str| {
-        let mut command = Command::new("node");
-        command.current_dir(&workspace.root).args(["--no-warnings", "--test"]).arg(tests.join(file));
-        command.env("TINY_VLM_PACKAGE", folder(workspace));
-        command
-    };
-    shell::run(&mut node("node.mjs"))?;
-    let Some(chromium) = shell::find("chromium") else {
-        eprintln!("xtask: NOT CHECKED: the page, because there is no chromium: `apt-get install chromium`");
-        return Ok(());
-    };
-    let tools = workspace.target.join("npm/tools");
-    if !tools.join("node_modules/playwright-core").is_dir() {
-        fs::create_dir_all(&tools)?;
-        let npm = ["install", "--no-audit", "--no-fund", "--no-save", "--prefix"];
-        shell::run(Command::new("npm").args(npm).arg(&tools).arg(PLAYWRIGHT))?;
-    }
-    let browser = |file: &str| -> Result<()> {
-        let mut command = node(file);
-        command.env("TINY_VLM_TOOLS", &tools).env("TINY_VLM_XTASK", std::env::current_exe()?);
-        shell::run(command.env("CHROMIUM", &chromium))
-    };
-    browser("page.mjs")?;
-    browser("bundler.mjs")
 }

@@ -1,5 +1,6 @@
 // A fresh Chromium for tests, and what they are told by `cargo xtask wasm --test`.
 
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -36,4 +37,14 @@ export async function launch(options = {}) {
     rmSync(profile, { recursive: true, force: true });
   };
   return { context, close };
+}
+
+/** The page's server, as `cargo xtask demo` takes options. */
+export async function serve(...options) {
+  const child = spawn(xtask, ["demo", "--port", "0", ...options], { stdio: ["ignore", "pipe", "inherit"] });
+  const url = await new Promise((resolve, reject) => {
+    child.stdout.on("data", (data) => resolve(String(data).trim()));
+    child.on("exit", (code) => reject(new Error(`the server ended with ${code}`)));
+  });
+  return { url, stop: () => child.kill() };
 }

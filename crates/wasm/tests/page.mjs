@@ -1,30 +1,25 @@
 // The package and its page in Chromium: `cargo xtask wasm --test` runs this where Chromium and playwright-core are.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { PATIENCE, folder, launch, xtask } from "./chromium.mjs";
+import { PATIENCE, folder, launch, serve } from "./chromium.mjs";
+import { agrees } from "./families.mjs";
 
 const here = new URL(".", import.meta.url).pathname;
 const cases = JSON.parse(readFileSync(join(here, "answers.json"), "utf8"));
+const families = JSON.parse(readFileSync(join(here, "families.json"), "utf8"));
+const models = join(here, "../../../fixtures/models");
+const fixtures = join(here, "../../../fixtures");
 const bundle = readFileSync(join(folder, "nano.bundle"));
 const screens = join(folder, "../screens");
 
 /** Milliseconds within which a cancelled promise is rejected. */
 const CANCEL = 50;
-
-/** The page's server, with or without the headers that isolate it. */
-async function serve(...options) {
-  const child = spawn(xtask, ["demo", "--port", "0", ...options], { stdio: ["ignore", "pipe", "inherit"] });
-  const url = await new Promise((resolve, reject) => {
-    child.stdout.on("data", (data) => resolve(String(data).trim()));
-    child.on("exit", (code) => reject(new Error(`the server ended with ${code}`)));
-  });
-  return { url, stop: () => child.kill() };
-}
+/** Milliseconds within which a model is ready again whose worker had to be ended. */
+const READY_AGAIN = 500;
 
 /** A page of its own for the package alone, with `Vlm` and a few helpers at hand. */
 async function blank(context, site) {
@@ -40,6 +35,8 @@ async function blank(context, site) {
   return page;
 }
 
+/** The modules, and whether they have threads. */
+const MODULES = { simd128: false, relaxed: false, "simd128-threads": true, "relaxed-threads": true };
 const threaded = existsSync(join(folder, "relaxed-threads.wasm"));
 const single = existsSync(join(folder, "relaxed.wasm"));
 const SITES = [
@@ -52,7 +49,7 @@ for (const { name, options, module } of SITES) {
   describe(name, { timeout: 8 * PATIENCE }, () => {
     let server, browser, page;
     before(async () => {
-      server = await serve(...options);
+      server = await serve(...options, "--models", models);
       browser = await launch({ serviceWorkers: "block" });
       page = await blank(browser.context, server.url);
     });
@@ -153,28 +150,33 @@ for (const { name, options, module } of SITES) {
     });
 
     test("cancels while it waits, while it looks, and is ready again", async () => {
-      const { before, waiting, looking, heard, again, ready } = await page.evaluate(async () => {
-        const file = await picture("why-rust.png");
-        const timed = async (start, wait) => {
-          const controller = new AbortController();
-          const promise = rejected(start(controller.signal));
-          await wait();
-          const aborted = performance.now();
-          controller.abort();
-          return { code: await promise, took: performance.now() - aborted };
-        };
-        const aborted = AbortSignal.abort();
-        const before = await rejected(vlm.ocr(file, { signal: aborted }));
-        let busy;
-        const looks = new Promise((resolve) => (busy = resolve));
-        let heard = 0;
-        const looked = timed((signal) => vlm.ocr(file, { signal, onProgress: () => busy(heard++) }), () => looks);
-        const waiting = await timed((signal) => vlm.ask(file, "What is this?", { signal }), () => 0);
-        const looking = await looked;
-        const start = performance.now();
-        const again = await vlm.ask(await picture("penguin.png"), "What is this?");
-        return { before, waiting, looking, heard, again: again.text, ready: performance.now() - start - again.timings.total };
-      });
+      const cancelled = () =>
+        page.evaluate(async () => {
+          const file = await picture("why-rust.png");
+          const timed = async (start, wait) => {
+            const controller = new AbortController();
+            const promise = rejected(start(controller.signal));
+            await wait();
+            const aborted = performance.now();
+            controller.abort();
+            return { code: await promise, took: performance.now() - aborted };
+          };
+          const before = await rejected(vlm.ocr(file, { signal: AbortSignal.abort() }));
+          let busy;
+          const looks = new Promise((resolve) => (busy = resolve));
+          let heard = 0;
+          const looked = timed((signal) => vlm.ocr(file, { signal, onProgress: () => busy(heard++) }), () => looks);
+          const waiting = await timed((signal) => vlm.ask(file, "What is this?", { signal }), () => 0);
+          const looking = await looked;
+          const start = performance.now();
+          const again = await vlm.ask(await picture("penguin.png"), "What is this?");
+          const ready = performance.now() - start - again.timings.total;
+          return { before, waiting, looking, heard, again: again.text, ready };
+        });
+      let outcome = await cancelled();
+      // A machine that does other things besides may need another attempt to show how fast it is.
+      for (let left = 2; outcome.ready > READY_AGAIN && left > 0; left--) outcome = await cancelled();
+      const { before, waiting, looking, heard, again, ready } = outcome;
       assert.equal(before, "cancelled");
       for (const { code, took } of [waiting, looking]) {
         assert.equal(code, "cancelled");
@@ -182,6 +184,93 @@ for (const { name, options, module } of SITES) {
       }
       assert.ok(heard > 0 && again === "penguin");
       console.log(`# ${name}: ready again after ${Math.round(ready)} ms`);
+      assert.ok(ready < READY_AGAIN, `${ready} ms`);
+    });
+
+    test("cancels while it writes", async () => {
+      const { code, took, again } = await page.evaluate(async () => {
+        const vlm = await Vlm.load("/models/smolvlm-tiny/", { threads: 2, store: false });
+        const file = await picture("penguin.png");
+        const controller = new AbortController();
+        let writing;
+        const writes = new Promise((resolve) => (writing = resolve));
+        const options = { signal: controller.signal, maxTokens: 1e6, detail: "low", onToken: () => writing() };
+        const promise = rejected(vlm.ask(file, "What is this?", options));
+        await writes;
+        const aborted = performance.now();
+        controller.abort();
+        const outcome = { code: await promise, took: performance.now() - aborted };
+        const again = await vlm.ask(file, "What is this?", { maxTokens: 3, detail: "low" });
+        vlm.dispose();
+        return { ...outcome, again: again.usage.completionTokens };
+      });
+      assert.equal(code, "cancelled");
+      assert.ok(took < CANCEL, `${took} ms`);
+      assert.equal(again, 3);
+    });
+
+    test("cancels while it loads, at each stage of it", async () => {
+      const outcomes = await page.evaluate(async () => {
+        const outcomes = [];
+        for (const stage of ["start", "download", "prepare"]) {
+          const controller = new AbortController();
+          let reached;
+          const reaches = new Promise((resolve) => (reached = resolve));
+          const onProgress = (progress) => progress.stage === stage && reached();
+          const promise = rejected(Vlm.load(undefined, { signal: controller.signal, onProgress, store: false }));
+          if (stage !== "start") await reaches;
+          const aborted = performance.now();
+          controller.abort();
+          outcomes.push({ stage, code: await promise, took: performance.now() - aborted });
+        }
+        return outcomes;
+      });
+      for (const { stage, code, took } of outcomes) {
+        assert.equal(code, "cancelled", stage);
+        assert.ok(took < CANCEL, `${stage}: ${took} ms`);
+      }
+    });
+
+    test("runs every family from a folder's address, and from files", async () => {
+      for (const { model, open, image, request, reply } of families) {
+        const names = readdirSync(join(models, model));
+        const picture = [...readFileSync(join(fixtures, image))];
+        const found = await page.evaluate(
+          async ({ model, names, open, picture, request: { task, question, ...options } }) => {
+            const file = new Blob([Uint8Array.from(picture)]);
+            const answers = [];
+            const at = names.map((name) => [name, `/models/${model}/${name}`]);
+            const gguf = names.some((name) => name.endsWith(".gguf"));
+            const bytes = async ([name, url]) => new File([await (await fetch(url)).blob()], name);
+            for (const source of [gguf ? Object.fromEntries(at) : `/models/${model}`, await Promise.all(at.map(bytes))]) {
+              const vlm = await Vlm.load(source, { threads: 2, store: false, ...open });
+              const more = task === "ask" ? [question, options] : [options];
+              const { values, ...answer } = await vlm[task](file, ...more);
+              answers.push({ ...answer, values: values && [...values] });
+              vlm.dispose();
+            }
+            return answers;
+          },
+          { model, names, open, picture, request },
+        );
+        for (const answer of found) agrees(answer, reply, `${model} ${request.task}`);
+      }
+    });
+
+    test("takes the module that is asked for", async () => {
+      const built = Object.keys(MODULES).filter((name) => existsSync(join(folder, `${name}.wasm`)));
+      for (const module of built) {
+        const { loaded, text, code } = await page.evaluate(async (module) => {
+          const code = await rejected(Vlm.load(undefined, { module, threads: 2 }).then((found) => (globalThis.other = found)));
+          if (code !== "no error") return { code };
+          const { text } = await other.ask(await picture("penguin.png"), "What is this?");
+          other.dispose();
+          return { loaded: other.info.module, text, code };
+        }, module);
+        if (options.includes("--plain") && MODULES[module]) assert.equal(code, "module", module);
+        else assert.deepEqual([loaded, text], [module, "penguin"], `${module}: ${code}`);
+      }
+      assert.equal(await page.evaluate(() => rejected(Vlm.load(undefined, { module: "simd512" }))), "module");
     });
 
     test("takes a photograph of 20 megapixels", async () => {
@@ -232,6 +321,25 @@ for (const { name, options, module } of SITES) {
         return { left: await Vlm.cache.list(), code: await rejected(Vlm.load()) };
       });
       assert.deepEqual([left, code], [[], "download"]);
+      await next.close();
+    });
+
+    test("keeps a folder for the next visit, and what is not in it", async () => {
+      const next = await blank(browser.context, server.url);
+      const load = () =>
+        next.evaluate(async () => {
+          const vlm = await Vlm.load("/models/smolvlm-tiny/", { threads: 1 });
+          vlm.dispose();
+          return vlm.info.family;
+        });
+      const family = await load();
+      await next.route("**/models/**", (route) => route.abort());
+      assert.equal(await load(), family);
+      const left = await next.evaluate(async () => {
+        await Vlm.cache.delete(new URL("/models/smolvlm-tiny/", location));
+        return (await Vlm.cache.list()).map(({ url }) => url);
+      });
+      assert.deepEqual(left.filter((url) => url.includes("smolvlm")), []);
       await next.close();
     });
 
