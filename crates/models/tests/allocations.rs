@@ -4,8 +4,8 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
 use tiny_vlm_image::Image;
 use tiny_vlm_models::{
@@ -80,16 +80,18 @@ fn steps_do_not_allocate() {
                 let model = open(&folder.join(name), &options).unwrap();
                 let workspace = Workspace::new(2);
                 let ctx = workspace.context();
+                // A thread allocates when it starts, which may be late.
+                let threads = ctx.executor.threads();
+                let all = Barrier::new(threads);
+                ctx.executor.run(threads, &|_| drop(all.wait()));
                 let (prompt, mut sequence) = prompt(&*model, &ctx);
                 let mut scores = vec![0.0; model.info().vocab];
                 model
                     .step(&ctx, &mut [Step { sequence: &mut *sequence, ids: &prompt.ids }], &mut scores)
                     .unwrap();
+                assert!(ALLOCATIONS.load(Ordering::Relaxed) > 0, "allocations are counted");
                 // The buffers grow, and what they have grown to is kept.
-                assert!(
-                    steps(&*model, &ctx, &mut *sequence, &mut scores).iter().sum::<usize>() > 0,
-                    "{name}"
-                );
+                steps(&*model, &ctx, &mut *sequence, &mut scores);
                 sequence.truncate(prompt.ids.len());
                 let counts = steps(&*model, &ctx, &mut *sequence, &mut scores);
                 assert!(counts.len() >= 32, "{name}");

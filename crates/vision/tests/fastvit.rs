@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use tiny_vlm_layers::Precision;
+use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Tensor, Workspace};
 use tiny_vlm_vision::{FastVit, FastVitConfig, FastVitSizes, VisionError};
 use tiny_vlm_weights::{LoadError, Params, Weights};
@@ -108,11 +109,14 @@ fn attention_positions_and_layer_norms() {
     compare("fastvit-hd", Precision::F32, TOLERANCE);
 }
 
-/// What bytes may cost networks this small and random, where errors hardly average out.
+/// What bytes may cost networks this small and random, where errors hardly average out. Where the machine's dot product takes
+/// seven bits of activations, they may move one of the gates of the last layer, which are steep where weights are random,
+/// and its channel by half.
 #[test]
 fn bytes_are_near() {
-    compare("fastvit-t8", Precision::Int8, 0.1);
-    compare("fastvit-hd", Precision::Int8, 0.1);
+    let tolerance = if Level::detect().activation_max() == 255 { 0.1 } else { 0.5 };
+    compare("fastvit-t8", Precision::Int8, tolerance);
+    compare("fastvit-hd", Precision::Int8, tolerance);
 }
 
 #[test]
