@@ -54,7 +54,7 @@ fn other_precisions_stay_near() {
         let scores = |model: &dyn Family| Scores::of(model, &answered, 1);
         let agreement = scores(&*exact(ALL[0])).agreement(&scores(&*model));
         assert!(agreement.divergence > 0.0 && agreement.divergence < near, "{precision}: {agreement:?}");
-        assert_eq!(agreement.tokens, answered.iter().map(|answered| answered.answer.len()).sum());
+        assert_eq!(agreement.tokens, answered.iter().map(|answered| answered.answer.len()).sum::<usize>());
         assert!(agreement.same <= 1.0 && agreement.same > 0.5, "{precision}: {agreement:?}");
         for outcome in golden.compare(&*model, 1) {
             assert!(outcome.pixels && outcome.prompt, "{precision}: {}", outcome.case);

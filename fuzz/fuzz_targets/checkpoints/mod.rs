@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tiny_vlm_models::Source;
+use tiny_vlm_weights::SharedBytes;
 
 /// A checkpoint of a family.
 pub struct Checkpoint {
@@ -48,9 +49,9 @@ pub const IMAGES: &[Checkpoint] = &[
 impl Checkpoint {
     /// Its files, with `bytes` for each of `names`, whether it has that or not.
     pub fn with(&self, names: &[&str], bytes: &[u8]) -> Source {
-        let own = self.files.iter().map(|(name, bytes)| (name.to_string(), bytes.to_vec()));
-        let mut files: BTreeMap<String, Vec<u8>> = own.collect();
-        files.extend(names.iter().map(|name| (name.to_string(), bytes.to_vec())));
+        let own = self.files.iter().map(|(name, bytes)| (name.to_string(), bytes.to_vec().into()));
+        let mut files: BTreeMap<String, SharedBytes> = own.collect();
+        files.extend(names.iter().map(|name| (name.to_string(), bytes.to_vec().into())));
         Source::files(files)
     }
 }
