@@ -239,7 +239,7 @@ fn table(figures: &[Figure], words: Words) -> String {
     };
     row("", ["bench-median", "bench-least", "bench-most"].map(|key| words.get(key)), "", "n");
     for figure in figures {
-        let columns = [figure.median, figure.min, figure.max].map(|value| shown(value));
+        let columns = [figure.median, figure.min, figure.max].map(shown);
         row(&figure.title, columns.each_ref().map(String::as_str), figure.unit, &figure.n.to_string());
     }
     out
