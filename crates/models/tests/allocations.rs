@@ -83,7 +83,9 @@ fn steps_do_not_allocate() {
                 // A thread allocates when it starts, which may be late.
                 let threads = ctx.executor.threads();
                 let all = Barrier::new(threads);
-                ctx.executor.run(threads, &|_| drop(all.wait()));
+                ctx.executor.run(threads, &|_| {
+                    all.wait();
+                });
                 let (prompt, mut sequence) = prompt(&*model, &ctx);
                 let mut scores = vec![0.0; model.info().vocab];
                 model
