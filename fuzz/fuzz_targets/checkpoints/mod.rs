@@ -25,6 +25,7 @@ macro_rules! checkpoint {
 }
 
 /// Those that answer.
+#[allow(dead_code, reason = "not every target has a use for them")]
 pub const ANSWERING: &[Checkpoint] = &[
     checkpoint!("smolvlm", "smolvlm-tiny-tied": "config.json" "tokenizer.json" "model.safetensors"
         "preprocessor_config.json" "generation_config.json" "chat_template.jinja"),
