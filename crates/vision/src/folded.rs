@@ -8,7 +8,7 @@
 //! - a smaller kernel is a larger one with zeros around it, and an identity is a kernel with one tap;
 //! - branches add up kernel by kernel.
 
-use tiny_vlm_layers::{Activation, Conv2d, ConvShape, DepthwiseConv2d, GroupConv2d, LayerError, Linear};
+use tiny_vlm_layers::{Activation, Conv2d, ConvShape, DepthwiseConv2d, GroupConv2d, LayerError};
 use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_tensor::Tensor;
 use tiny_vlm_weights::Scope;
@@ -83,13 +83,6 @@ impl Folded {
         Self::of(kernel(scope, sizes), bias, sizes)
     }
 
-    /// `weight` and `bias` of a linear map below `scope`.
-    pub(crate) fn linear(scope: &Scope<'_>, inputs: usize, outputs: usize) -> Self {
-        let weight = scope.tensor("weight", [outputs, inputs]).data().to_vec();
-        let bias = scope.vector("bias", outputs).to_vec();
-        Self { sizes: Sizes::dense([inputs, outputs], 1), weight, bias }
-    }
-
     /// A convolution without a bias below `conv`, and the normalisation behind it below `norm`.
     pub(crate) fn normalised(conv: &Scope<'_>, norm: &Scope<'_>, sizes: Sizes, epsilon: f32) -> Self {
         let norm = Affine::of_norm(norm, sizes.outputs, epsilon);
@@ -154,12 +147,6 @@ impl Folded {
         }
         let weight = scope.made_matrix(leaf, outputs, inputs * taps, &rows);
         Conv2d::new(weight, Some(AlignedVec::try_from_slice(&self.bias)?), shape)
-    }
-
-    /// A linear map in the precision of `weight` below `scope`.
-    pub(crate) fn into_linear(self, scope: &Scope<'_>) -> Result<Linear, LayerError> {
-        let weight = scope.made_matrix("weight", self.sizes.outputs, self.sizes.inputs, &self.weight);
-        Linear::new(weight, Some(AlignedVec::try_from_slice(&self.bias)?))
     }
 
     /// A convolution whose outputs see one channel each, as many for each of `channels`, and an activation.

@@ -29,12 +29,13 @@ const MAX_IMAGES: usize = 16;
 const EXACT: [&str; 2] =
     ["model.vision_tower.timm_model.stem.0", "model.vision_tower.vision_tower.model.patch_embed.0"];
 /// Parts that four bits are too few for.
-const BYTES: [&str; 5] = [
+const BYTES: [&str; 6] = [
     "model.vision_tower.",
     "model.multi_modal_projector.",
     "model.mm_projector.",
     "model.language_model.embed_tokens.",
     "model.embed_tokens.",
+    "lm_head.",
 ];
 
 /// A loaded FastVLM.

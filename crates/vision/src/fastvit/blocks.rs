@@ -1,16 +1,18 @@
-//! What a stage is made of. Layer scales are factors of the last map of a branch, and folded into it.
+//! What a stage is made of. Layer scales are factors of what the last map of a branch gives, so that its weights are the
+//! checkpoint's own and may be packed already.
 
 use tiny_vlm_layers::{
     Activation, Conv2d, ConvShape, DepthwiseConv2d, Epilogue, GroupConv2d, LayerError, LayerNorm, Linear,
     Mlp, Residual, ScratchTensor, SelfAttention, SqueezeExcite,
 };
+use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_tensor::{Context, View};
 use tiny_vlm_weights::Scope;
 
 use super::config::HEAD;
 use super::fold::{Branches, large_kernel, layer_scale, mobile_one, normalised, rep_mixer, rep_positions};
 use super::names::{Names, StagePlaces};
-use crate::folded::{Folded, Sizes};
+use crate::folded::Sizes;
 
 /// What keeps a layer normalisation from dividing by zero.
 const EPSILON: f32 = 1e-5;
@@ -18,9 +20,9 @@ const EPSILON: f32 = 1e-5;
 /// Values between the maps of a feed-forward layer that are held at once: what caches hold.
 const HIDDEN: usize = 1 << 19;
 
-/// What is added at the end of a branch.
-fn add() -> Epilogue<'static> {
-    Epilogue { residual: Residual::Output, ..Epilogue::default() }
+/// A branch, channel by channel as much of it as its layer scale says, is added to what it began with.
+fn add(scale: &[f32]) -> Epilogue<'_> {
+    Epilogue { scale: Some(scale), residual: Residual::Output, ..Epilogue::default() }
 }
 
 /// A square kernel that keeps an image's sides, or divides them by its stride.
@@ -107,18 +109,24 @@ impl Downsample {
 struct ConvMlp {
     conv: DepthwiseConv2d,
     mlp: Mlp,
+    scale: AlignedVec<f32>,
 }
 
 impl ConvMlp {
-    /// Reads the layer below `scope`, and folds `scale` into its result.
-    fn load(scope: &Scope<'_>, width: usize, ratio: usize, scale: &[f32]) -> Result<Self, LayerError> {
+    /// Reads the layer below `scope`.
+    fn load(
+        scope: &Scope<'_>,
+        width: usize,
+        ratio: usize,
+        scale: AlignedVec<f32>,
+    ) -> Result<Self, LayerError> {
         let conv = normalised(&scope.scope("conv"), Sizes::depthwise(width, 7));
         let first = Linear::load(&scope.scope("fc1"), width, ratio * width, true);
-        let second = scope.scope("fc2");
-        let folded = Folded::plain(&second, Sizes::dense([ratio * width, width], 1)).scaled(scale);
+        let second = Linear::load(&scope.scope("fc2"), ratio * width, width, true);
         Ok(Self {
             conv: conv.into_depthwise(same(7, 1))?,
-            mlp: Mlp::new(first, folded.into_linear(&second)?, Activation::Gelu)?,
+            mlp: Mlp::new(first, second, Activation::Gelu)?,
+            scale,
         })
     }
 
@@ -133,7 +141,7 @@ impl ConvMlp {
             ctx.check()?;
             let part = first..rows.min(first + step);
             let out = x.view_mut().reshape([rows, channels])?.slice(0, part.clone());
-            self.mlp.forward_with(ctx, mixed.view().slice(0, part), add(), out)?;
+            self.mlp.forward_with(ctx, mixed.view().slice(0, part), add(&self.scale), out)?;
         }
         Ok(())
     }
@@ -151,8 +159,8 @@ struct Block {
 enum Mixer {
     /// 3 × 3 convolution of each channel, the residual in it.
     Convolution(DepthwiseConv2d),
-    /// Attention of every pixel to all, beside a residual.
-    Attention(LayerNorm, Box<SelfAttention>),
+    /// Attention of every pixel to all, with its layer scale, beside a residual.
+    Attention(LayerNorm, Box<SelfAttention>, AlignedVec<f32>),
 }
 
 impl Block {
@@ -166,7 +174,7 @@ impl Block {
         let mixer = rep_mixer(&scope.scope("token_mixer"), names, width);
         Ok(Self {
             mixer: Mixer::Convolution(mixer.into_depthwise(same(3, 1))?),
-            mlp: ConvMlp::load(&scope.scope(names.mlp), width, ratio, &scale)?,
+            mlp: ConvMlp::load(&scope.scope(names.mlp), width, ratio, scale)?,
         })
     }
 
@@ -175,15 +183,12 @@ impl Block {
             ["layer_scale_1", "layer_scale_2"].map(|leaf| layer_scale(scope, names, leaf, width));
         let mixer = scope.scope("token_mixer");
         let qkv = Linear::load(&mixer.scope("qkv"), width, 3 * width, false);
-        let projection = mixer.scope("proj");
-        let folded = Folded::linear(&projection, width, width).scaled(&first);
-        let attention = SelfAttention::new(qkv, folded.into_linear(&projection)?, width / HEAD)?;
+        let projection = Linear::load(&mixer.scope("proj"), width, width, true);
+        let attention = Box::new(SelfAttention::new(qkv, projection, width / HEAD)?);
+        let norm = LayerNorm::load(&scope.scope("norm"), width, EPSILON);
         Ok(Self {
-            mixer: Mixer::Attention(
-                LayerNorm::load(&scope.scope("norm"), width, EPSILON),
-                Box::new(attention),
-            ),
-            mlp: ConvMlp::load(&scope.scope(names.mlp), width, ratio, &second)?,
+            mixer: Mixer::Attention(norm, attention, first),
+            mlp: ConvMlp::load(&scope.scope(names.mlp), width, ratio, second)?,
         })
     }
 
@@ -194,11 +199,11 @@ impl Block {
     ) -> Result<ScratchTensor<'a, 3>, LayerError> {
         match &self.mixer {
             Mixer::Convolution(conv) => x = conv.apply(ctx, x.view())?,
-            Mixer::Attention(norm, attention) => {
+            Mixer::Attention(norm, attention, scale) => {
                 let [height, width, channels] = x.shape();
                 let rows = [height * width, channels];
                 let normed = norm.apply(ctx, x.view().reshape(rows)?)?;
-                attention.forward_with(ctx, normed.view(), add(), x.view_mut().reshape(rows)?)?;
+                attention.forward_with(ctx, normed.view(), add(scale), x.view_mut().reshape(rows)?)?;
             }
         }
         self.mlp.add(ctx, &mut x)?;
