@@ -94,18 +94,31 @@ pub fn pack_codes(values: &[i8], n: usize, k: usize, layout: Layout, codes: &mut
     if codes.is_empty() {
         return;
     }
-    let (planes, width) = (layout.planes(), 8 / layout.planes());
     let panel_len = codes.len() / n.div_ceil(PANEL);
     for (panel, values) in codes.chunks_exact_mut(panel_len).zip(values.chunks(PANEL * k)) {
         for (lane, row) in values.chunks_exact(k).enumerate() {
-            for (step, values) in row.chunks(4).enumerate() {
-                let at = (step / planes * PANEL + lane) * 4;
-                let shift = step % planes * width;
-                for (byte, value) in panel[at..].iter_mut().zip(values) {
-                    let code = if width == 4 { *value as u8 & 15 } else { ((*value + 3) / 2) as u8 & 3 };
-                    *byte |= code << shift;
-                }
+            match layout.planes() {
+                2 => pack_lane::<8>(row, lane, panel, |value| value as u8 & 15),
+                _ => pack_lane::<16>(row, lane, panel, |value| ((value + 3) >> 1) as u8 & 3),
             }
+        }
+    }
+}
+
+/// Packs a row to its lane of a panel of zeros, `VALUES` of it to each word of four bytes.
+fn pack_lane<const VALUES: usize>(row: &[i8], lane: usize, panel: &mut [u8], code: impl Fn(i8) -> u8) {
+    let width = 8 / (VALUES / 4);
+    let mut words = panel.chunks_exact_mut(4 * PANEL).map(|step| &mut step[4 * lane..][..4]);
+    let (whole, rest) = row.as_chunks::<VALUES>();
+    for (values, word) in whole.iter().zip(&mut words) {
+        for (i, byte) in word.iter_mut().enumerate() {
+            let codes = values[i..].iter().step_by(4).map(|value| code(*value));
+            *byte = codes.enumerate().fold(0, |byte, (plane, code)| byte | code << (plane * width));
+        }
+    }
+    if let Some(word) = words.next() {
+        for (i, value) in rest.iter().enumerate() {
+            word[i % 4] |= code(*value) << (i / 4 * width);
         }
     }
 }

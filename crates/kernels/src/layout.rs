@@ -255,7 +255,7 @@ impl Element for Single<i8> {
 pub fn pack<T: Element>(src: &[T], n: usize, k: usize, stride: usize, dst: &mut [T]) {
     assert!(n == 0 || k == 0 || src.len() >= (n - 1) * stride + k, "source of {} for {n}x{k}", src.len());
     assert_eq!(T::LAYOUT.len(n, k), Some(dst.len()), "packed length of {n}x{k}");
-    let group = T::LAYOUT.group();
+    let group = const { T::LAYOUT.group() };
     let panel_len = k.div_ceil(group) * group * PANEL;
     if panel_len == 0 {
         return;

@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use half::f16;
 
-use crate::quantizer::{Bits, RowScale, check_finite, check_length, group_scale};
+use crate::group_scale::group_scale;
+use crate::quantizer::{Bits, RowScale, check_finite, check_length};
 use crate::{Calibration, GroupQuantized, QuantError, Quantized};
 
 /// As [`quantize_rows`](crate::quantize_rows), compensating errors as the samples want it. Scales are the same.
@@ -68,7 +69,7 @@ pub fn calibrate_groups(
             let columns = first..first + values.len();
             let ahead = &mut ahead[..values.len()];
             rounding.targets(columns.clone(), ahead);
-            let scale = group_scale(out.scales.len(), ahead, &importance[columns.clone()], bits, values)?;
+            let scale = group_scale(out.scales.len(), ahead, &importance[columns.clone()], bits)?;
             let inverse = if scale == f16::ZERO { 0.0 } else { 1.0 / scale.to_f32() };
             for (j, value) in columns.zip(values) {
                 *value = bits.nearest(rounding.target(j) * inverse);
@@ -285,8 +286,7 @@ mod tests {
                         let share: Vec<f32> =
                             importance[columns.clone()].iter().map(|i| (i / most) as f32).collect();
                         let now: Vec<f32> = left[columns.clone()].iter().map(|w| *w as f32).collect();
-                        let scale =
-                            group_scale(0, &now, &share, bits, &mut vec![0; now.len()]).unwrap().to_f32();
+                        let scale = group_scale(0, &now, &share, bits).unwrap().to_f32();
                         let got = q.scales[r * k.div_ceil(group) + first / group].to_f32();
                         // Their last bit may differ where sums of another order fall beside a half.
                         assert!((scale - got).abs() <= 0.001 * got.abs(), "{n}x{k} {bits:?}: {scale}, {got}");

@@ -50,6 +50,7 @@ mod cholesky;
 mod conv;
 mod error;
 mod gptq;
+mod group_scale;
 mod hessian;
 mod info;
 mod lanes;

@@ -63,7 +63,9 @@ impl<W> Bytes<W> {
         padded_scales[..n].copy_from_slice(scales);
         if k > 0 {
             for (row, sum) in weights.chunks_exact(k).zip(sums.iter_mut()) {
-                *sum = row.iter().map(|w| i64::from(*w)).sum::<i64>() as f32;
+                // Sums of parts fit 32 bits, of which vectors have more.
+                let parts = row.chunks(1 << 16).map(|part| part.iter().map(|w| i32::from(*w)).sum::<i32>());
+                *sum = parts.map(i64::from).sum::<i64>() as f32;
             }
         }
         Ok(Bytes { weights: pack(n, k, weights)?, scales: padded_scales.into(), sums: sums.into() })
@@ -131,7 +133,7 @@ impl Matrix {
             Precision::F16 => Data::F16(packed(n, k, &narrowed(weights, f16::from_f32))?),
             Precision::Int8 => {
                 let q = quantize_rows(n, k, weights)?;
-                return Matrix::from_int8(n, k, &q.bytes, &q.scales);
+                Data::Int8(Bytes::pack(n, k, &q.bytes, &q.scales, packed)?)
             }
             Precision::F32Sparse => Data::F32Sparse(Blocks::pack(n, k, weights)?),
             Precision::Int8Sparse => {
@@ -140,11 +142,11 @@ impl Matrix {
             }
             Precision::Int4(group) => {
                 let q = quantize_groups(n, k, weights, Bits::Four, group.size())?;
-                return Matrix::from_groups(n, k, &q, Bits::Four, group);
+                Data::Grouped(Groups::pack(n, k, &q, Bits::Four, group)?)
             }
             Precision::Int2(group) => {
                 let q = quantize_groups(n, k, weights, Bits::Two, group.size())?;
-                return Matrix::from_groups(n, k, &q, Bits::Two, group);
+                Data::Grouped(Groups::pack(n, k, &q, Bits::Two, group)?)
             }
         };
         Ok(Matrix { n, k, level: Level::detect(), data })

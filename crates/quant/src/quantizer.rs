@@ -3,6 +3,7 @@
 use half::f16;
 
 use crate::QuantError;
+use crate::group_scale::{group_scale, inverse};
 
 /// A matrix of signed bytes and a scale for each row: `w = scale · q`.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,13 +21,24 @@ pub struct Quantized {
 pub fn quantize_rows(n: usize, k: usize, weights: &[f32]) -> Result<Quantized, QuantError> {
     check_length("weights", n, k, weights.len())?;
     check_finite("weight", weights)?;
-    let mut out = Quantized { bytes: Vec::with_capacity(weights.len()), scales: vec![0.0; n] };
-    for (row, scale) in weights.chunks_exact(k.max(1)).zip(&mut out.scales) {
+    let mut out = Quantized { bytes: vec![0; weights.len()], scales: vec![0.0; n] };
+    let rows = weights.chunks_exact(k.max(1)).zip(out.bytes.chunks_exact_mut(k.max(1)));
+    for ((row, bytes), scale) in rows.zip(&mut out.scales) {
         let by = RowScale::of(row);
         *scale = by.scale;
-        out.bytes.extend(row.iter().map(|w| by.nearest(*w)));
+        bytes.iter_mut().zip(row).for_each(|(byte, w)| *byte = by.nearest(*w));
     }
     Ok(out)
+}
+
+/// Added to a float of less than 2²², leaves the nearest integer, of two the even one, in the last bits. Not every
+/// instruction set can round otherwise, but all can add.
+const ROUNDER: f32 = 12_582_912.0;
+
+/// The integer nearest to a float of −128..=127, and zero for what is not a number.
+#[inline]
+fn nearest_byte(x: f32) -> i8 {
+    (x + ROUNDER).to_bits() as i8
 }
 
 /// The scale of a row of bytes.
@@ -38,7 +50,7 @@ pub(crate) struct RowScale {
 impl RowScale {
     /// That which takes the largest magnitude to 127.
     pub(crate) fn of(row: &[f32]) -> RowScale {
-        let most = row.iter().fold(0.0_f32, |most, w| most.max(w.abs()));
+        let most = largest_magnitude(row);
         // A row too small for a normal inverse is zero for every purpose.
         if most < 1e-30 {
             return RowScale { scale: 0.0, inverse: 0.0 };
@@ -47,9 +59,20 @@ impl RowScale {
     }
 
     /// The byte nearest to a weight.
+    #[inline]
     pub(crate) fn nearest(&self, w: f32) -> i8 {
-        (w * self.inverse).round_ties_even().clamp(-127.0, 127.0) as i8
+        nearest_byte((w * self.inverse).clamp(-127.0, 127.0))
     }
+}
+
+/// Magnitudes without a sign are ordered as integers, of which the largest is found in any order.
+#[inline]
+fn magnitude(x: f32) -> i32 {
+    (x.to_bits() & !(1 << 31)) as i32
+}
+
+fn largest_magnitude(values: &[f32]) -> f32 {
+    f32::from_bits(values.iter().map(|x| magnitude(*x)).fold(0, i32::max) as u32)
 }
 
 /// A matrix of values of four or two bits and a scale for each group of a row: `w = scale · value`.
@@ -90,31 +113,18 @@ impl Bits {
     /// The value nearest to a weight in units of the scale.
     pub(crate) fn nearest(self, x: f32) -> i8 {
         match self {
-            Bits::Four => x.round_ties_even().clamp(-8.0, 7.0) as i8,
-            Bits::Two => 2 * (x * 0.5).floor().clamp(-2.0, 1.0) as i8 + 1,
-        }
-    }
-
-    /// Scales to begin with: those that reach the weight of largest magnitude, on the one side or on both, and for two
-    /// bits the best for a normal distribution.
-    fn first_scales(self, weights: &[f32]) -> [f32; 2] {
-        let most = weights.iter().fold(0.0_f32, |most, w| if w.abs() > most.abs() { *w } else { most });
-        match self {
-            Bits::Four => [most / -8.0, most / 7.0],
+            Bits::Four => nearest_byte(x.clamp(-8.0, 7.0)),
             Bits::Two => {
-                let mean = weights.iter().map(|w| w.abs()).sum::<f32>() / weights.len().max(1) as f32;
-                [0.624 * mean, most / 3.0]
+                let half = (x * 0.5).clamp(-2.0, 1.0);
+                let near = nearest_byte(half);
+                2 * (near - i8::from(f32::from(near) > half)) + 1
             }
         }
     }
 }
 
-/// Steps towards the scale of least squares; the error changes in its third digit after that.
-const REFINEMENTS: usize = 5;
-
-/// Rounds each group of `group` neighbours of a row to the nearest multiples of its scale. The scale is refined in turns,
-/// as by Lloyd: values to the nearest for the scale, the scale by least squares for the values. Neither step makes the
-/// error larger; of two beginnings the better end counts.
+/// Rounds each group of `group` neighbours of a row to the nearest multiples of its scale, of which the error is the least
+/// that is found in a few steps from two beginnings.
 ///
 /// # Errors
 /// If the length is not `n · k`, a weight is not finite or a group's scale is beyond an f16.
@@ -136,65 +146,13 @@ pub fn quantize_groups(
     let alike = vec![1.0; group.min(k)];
     for (row, values) in weights.chunks_exact(k).zip(out.values.chunks_exact_mut(k)) {
         for (weights, values) in row.chunks(group).zip(values.chunks_mut(group)) {
-            let scale = group_scale(out.scales.len(), weights, &alike[..weights.len()], bits, values)?;
-            round(weights, scale.to_f32(), bits, values);
+            let scale = group_scale(out.scales.len(), weights, &alike[..weights.len()], bits)?;
+            let inverse = inverse(scale.to_f32());
+            values.iter_mut().zip(weights).for_each(|(value, w)| *value = bits.nearest(w * inverse));
             out.scales.push(scale);
         }
     }
     Ok(out)
-}
-
-/// The scale of the `index`-th group, whose weights count for as much as `importance` says; `values` is room to try in.
-pub(crate) fn group_scale(
-    index: usize,
-    weights: &[f32],
-    importance: &[f32],
-    bits: Bits,
-    values: &mut [i8],
-) -> Result<f16, QuantError> {
-    let ends = bits.first_scales(weights).map(|scale| {
-        let scale = f16::from_f32(refine(weights, importance, scale, bits, values));
-        round(weights, scale.to_f32(), bits, values);
-        (scale, error(weights, importance, scale.to_f32(), values))
-    });
-    let scale = if ends[1].1 < ends[0].1 { ends[1].0 } else { ends[0].0 };
-    if scale.is_finite() {
-        Ok(scale)
-    } else {
-        Err(QuantError::NotFinite { what: "scale of a group", index, value: scale.to_f32() })
-    }
-}
-
-fn refine(weights: &[f32], importance: &[f32], mut scale: f32, bits: Bits, values: &mut [i8]) -> f32 {
-    for _ in 0..REFINEMENTS {
-        round(weights, scale, bits, values);
-        let (mut product, mut square) = (0.0_f32, 0.0_f32);
-        for ((w, m), v) in weights.iter().zip(importance).zip(&*values) {
-            let v = f32::from(*v);
-            product += m * w * v;
-            square += m * v * v;
-        }
-        if square > 0.0 {
-            scale = product / square;
-        }
-    }
-    scale
-}
-
-/// The sum of the squares of what rounding lost, each for what it counts.
-fn error(weights: &[f32], importance: &[f32], scale: f32, values: &[i8]) -> f32 {
-    if !scale.is_finite() {
-        return f32::INFINITY;
-    }
-    let terms = weights.iter().zip(importance).zip(values);
-    terms.map(|((w, m), v)| m * (f32::from(*v) * scale - w).powi(2)).sum()
-}
-
-fn round(weights: &[f32], scale: f32, bits: Bits, values: &mut [i8]) {
-    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-    for (w, value) in weights.iter().zip(values) {
-        *value = bits.nearest(w * inverse);
-    }
 }
 
 pub(crate) fn check_length(what: &'static str, n: usize, k: usize, actual: usize) -> Result<(), QuantError> {
@@ -203,6 +161,9 @@ pub(crate) fn check_length(what: &'static str, n: usize, k: usize, actual: usize
 }
 
 pub(crate) fn check_finite(what: &'static str, values: &[f32]) -> Result<(), QuantError> {
+    if largest_magnitude(values).is_finite() {
+        return Ok(());
+    }
     match values.iter().position(|x| !x.is_finite()) {
         Some(index) => Err(QuantError::NotFinite { what, index, value: values[index] }),
         None => Ok(()),
