@@ -8,6 +8,7 @@
 //! `(T − 1)·stride + kw` of input, for `T · kw` multiplications: at 7×7 and T = 8, 21 loads for 56. The last tile of a
 //! line may overlap the one before it, and computes the same again.
 
+use std::hint::black_box;
 use std::ops::Range;
 
 use tiny_vlm_simd::{Isa, LANES, Level, Op};
@@ -107,6 +108,9 @@ struct Strip<const K: usize>([[[f32; LANES]; COLUMNS]; K]);
 struct Taps<const K: usize>([[[f32; LANES]; K]; K]);
 
 #[repr(align(64))]
+struct Bias([f32; LANES]);
+
+#[repr(align(64))]
 struct Sums([f32; CHUNK * LANES]);
 
 impl Op for Depthwise<'_, '_> {
@@ -141,7 +145,8 @@ impl Depthwise<'_, '_> {
             for (tap, weights) in taps.0.as_flattened_mut().iter_mut().zip(weights) {
                 isa.store_array(tap, isa.load_slice(&weights[channel..channel + n]));
             }
-            let bias = self.bias(isa, channel, n);
+            let mut bias = Bias([0.0; LANES]);
+            isa.store_array(&mut bias.0, self.bias(isa, channel, n));
             let most = CHUNK.min((COLUMNS - K) / S + 1);
             for x in (0..ow).step_by(most) {
                 let end = (x + most).min(ow);
@@ -158,11 +163,10 @@ impl Depthwise<'_, '_> {
                         gather(isa, pixels, c, n, border.clone(), &mut strip.0[y % K][..columns]);
                     }
                     gathered = gathered.max(top + rows.len());
-                    let window = Window { strip: &strip, taps: &taps, top, rows };
+                    let window = Window { strip: &strip, taps: &taps, bias: &bias, top, rows };
                     let (to, step) = self.place(i, x, channel, &mut sums);
-                    // SAFETY: these output pixels exist, and `to` has room for them, whole vectors of them where it is
-                    // the buffer.
-                    unsafe { window.line::<I, S>(isa, end - x, n, bias, to, step) };
+                    // These output pixels exist, and `to` has room for them, whole vectors of them where it is the buffer.
+                    isa.call(Line::<K, S> { window, pixels: end - x, n, to, step });
                     self.finish(isa, [i, oy], x..end, channel, n, &mut sums);
                 }
             }
@@ -287,26 +291,28 @@ fn gather<I: Isa>(isa: I, pixels: &[f32], c: usize, n: usize, inside: Range<usiz
 struct Window<'a, const K: usize> {
     strip: &'a Strip<K>,
     taps: &'a Taps<K>,
+    bias: &'a Bias,
     /// The first input line that is read, and the kernel rows that are used.
     top: usize,
     rows: Range<usize>,
 }
 
-impl<const K: usize> Window<'_, K> {
-    /// The first pixels of the strip, in tiles.
-    ///
-    /// # Safety
-    /// `to` must have room for `n` values of each pixel every `step`.
+/// The first pixels of a strip, in tiles: in a function of its own, as compilers hand out registers badly in one that holds
+/// this for every size of kernel.
+struct Line<'a, const K: usize, const S: usize> {
+    window: Window<'a, K>,
+    pixels: usize,
+    n: usize,
+    /// Room for `n` values of each pixel every `step`: who makes a line promises that.
+    to: *mut f32,
+    step: usize,
+}
+
+impl<const K: usize, const S: usize> Op for Line<'_, K, S> {
+    type Output = ();
     #[inline(always)]
-    unsafe fn line<I: Isa, const S: usize>(
-        &self,
-        isa: I,
-        pixels: usize,
-        n: usize,
-        bias: I::F32,
-        to: *mut f32,
-        step: usize,
-    ) {
+    fn eval<I: Isa>(self, isa: I) {
+        let Line { window, pixels, n, to, step } = self;
         // A vector of a narrow instruction set takes several registers.
         let most = I::TILE.accumulators;
         let mut x = 0;
@@ -314,23 +320,25 @@ impl<const K: usize> Window<'_, K> {
             let left = pixels - x;
             let tile = match pixels {
                 8.. if most >= 12 && left > 4 => 8,
-                4.. => 4,
+                4.. if most >= 4 => 4,
                 _ => 1,
             };
             let first = x.min(pixels - tile);
-            // SAFETY: all pixels of the tile are among those that the caller promises room for.
+            // SAFETY: all pixels of the tile are among those that there is room for.
             unsafe {
                 let to = to.add(first * step);
                 match tile {
-                    8 => self.tile::<I, S, 8>(isa, first, n, bias, to, step),
-                    4 => self.tile::<I, S, 4>(isa, first, n, bias, to, step),
-                    _ => self.tile::<I, S, 1>(isa, first, n, bias, to, step),
+                    8 => window.tile::<I, S, 8>(isa, first, n, to, step),
+                    4 => window.tile::<I, S, 4>(isa, first, n, to, step),
+                    _ => window.tile::<I, S, 1>(isa, first, n, to, step),
                 }
             }
             x = first + tile;
         }
     }
+}
 
+impl<const K: usize> Window<'_, K> {
     /// `T` pixels from `x` on.
     ///
     /// # Safety
@@ -342,17 +350,23 @@ impl<const K: usize> Window<'_, K> {
         isa: I,
         x: usize,
         n: usize,
-        bias: I::F32,
         to: *mut f32,
         step: usize,
     ) {
-        let mut acc = [bias; T];
+        let mut acc = [isa.load_array(&self.bias.0); T];
+        // Where the loop over a kernel row is unrolled, what is read twice is kept; and V8 multiplies only when all of an
+        // iteration is read. Few registers cannot hold that.
+        let taps = if I::TILE.accumulators >= 4 { K } else { black_box(K) };
         for (i, ky) in self.rows.clone().enumerate() {
-            let columns = &self.strip.0[(self.top + i) % K][x * S..][..(T - 1) * S + K];
-            for kx in 0..K {
-                let w = isa.load_array(&self.taps.0[ky][kx]);
-                for t in 0..T {
-                    acc[t] = isa.fma(isa.load_array(&columns[t * S + kx]), w, acc[t]);
+            let columns = self.strip.0[(self.top + i) % K][x * S..][..(T - 1) * S + K].as_ptr();
+            let row = self.taps.0[ky].as_ptr();
+            for kx in 0..taps {
+                // SAFETY: there are K taps of a row, and (T − 1)·S + K columns, as has just been checked.
+                unsafe {
+                    let w = isa.load(row.add(kx).cast());
+                    for t in 0..T {
+                        acc[t] = isa.fma(isa.load(columns.add(t * S + kx).cast()), w, acc[t]);
+                    }
                 }
             }
         }

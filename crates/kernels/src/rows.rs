@@ -229,15 +229,27 @@ impl Op for RowNorm<'_> {
             let variance = isa.reduce_sum(sum(isa, x, isa.splat(mean), true)) / x.len() as f32;
             let inverse = isa.splat(1.0 / (variance + self.n.epsilon).sqrt());
             let mean = isa.splat(mean);
-            for c in (0..x.len()).step_by(LANES) {
-                let end = (c + LANES).min(x.len());
-                let y = isa.mul(isa.sub(isa.load_slice(&x[c..end]), mean), inverse);
-                let weight = isa.load_slice(&self.n.weight[c..end]);
+            let (weight, weight_tail) = self.n.weight.as_chunks::<LANES>();
+            let (bias, bias_tail) = self.n.bias.unwrap_or_default().as_chunks::<LANES>();
+            let (x, x_tail) = x.as_chunks::<LANES>();
+            let (out, out_tail) = out.as_chunks_mut::<LANES>();
+            for (i, (x, out)) in x.iter().zip(out).enumerate() {
+                let y = isa.mul(isa.sub(isa.load_array(x), mean), inverse);
+                let weight = isa.load_array(&weight[i]);
                 let y = match self.n.bias {
-                    Some(bias) => isa.fma(y, weight, isa.load_slice(&bias[c..end])),
+                    Some(_) => isa.fma(y, weight, isa.load_array(&bias[i])),
                     None => isa.mul(y, weight),
                 };
-                isa.store_slice(&mut out[c..end], y);
+                isa.store_array(out, y);
+            }
+            if !x_tail.is_empty() {
+                let y = isa.mul(isa.sub(isa.load_slice(x_tail), mean), inverse);
+                let weight = isa.load_slice(weight_tail);
+                let y = match self.n.bias {
+                    Some(_) => isa.fma(y, weight, isa.load_slice(bias_tail)),
+                    None => isa.mul(y, weight),
+                };
+                isa.store_slice(out_tail, y);
             }
         }
     }
@@ -246,12 +258,12 @@ impl Op for RowNorm<'_> {
 /// Sums over lanes of a row less its mean, or of the squares of that. Two accumulators hide the addition's latency.
 #[inline(always)]
 fn sum<I: Isa>(isa: I, row: &[f32], mean: I::F32, squares: bool) -> I::F32 {
-    let (pairs, rest) = row.as_chunks::<{ 2 * LANES }>();
-    let (whole, tail) = rest.as_chunks::<LANES>();
+    let (whole, tail) = row.as_chunks::<LANES>();
+    let (pairs, whole) = whole.as_chunks::<2>();
     let (mut a, mut b) = (isa.splat(0.0), isa.splat(0.0));
-    for x in pairs {
-        a = term(isa, isa.load_slice(&x[..LANES]), mean, squares, a);
-        b = term(isa, isa.load_slice(&x[LANES..]), mean, squares, b);
+    for [x, y] in pairs {
+        a = term(isa, isa.load_array(x), mean, squares, a);
+        b = term(isa, isa.load_array(y), mean, squares, b);
     }
     for x in whole {
         a = term(isa, isa.load_array(x), mean, squares, a);
