@@ -25,16 +25,18 @@ const OTHER_CRATES: &[&str] = &[
     "tiny-vlm-models",
 ];
 
-/// What an emulated processor would take many minutes for: nano's answers to the whole committed set of pictures, and
-/// nano quantized again and again.
+/// What an emulated processor would take minutes for and another test covers there: nano's answers to the whole committed
+/// set of pictures and with random weights, nano quantized again and again, texts by the thousand beside another
+/// tokenizer, and what does not depend on the processor: who allocates, and sizes of files.
 const NOT_EMULATED: &[&str] = &[
-    "--",
-    "--skip",
     "answers_to_the_committed_set",
-    "--skip",
+    "golden::answers_agree_with_the_reference",
     "what_matters_to_answers",
-    "--skip",
     "few_bits_answer_alike",
+    "budgets_of_bytes_are_kept",
+    "bytes_answer_as_they_do_in_memory",
+    "committed_fixture",
+    "steps_do_not_allocate",
 ];
 
 pub(crate) fn command(workspace: &Workspace, mut parser: Parser) -> Result<()> {
@@ -105,7 +107,7 @@ pub(crate) fn aarch64(workspace: &Workspace) -> Result<()> {
             .args(["--quiet", "--no-fail-fast", "--lib", "--tests"])
             .args(packages(KERNEL_CRATES))
             .args(packages(OTHER_CRATES))
-            .args(NOT_EMULATED),
+            .args(emulated()),
     )
 }
 
@@ -116,10 +118,15 @@ pub(crate) fn wasm32(workspace: &Workspace) -> Result<()> {
         command.args(["--quiet", "--no-fail-fast", "--lib", "--tests"]).args(packages(KERNEL_CRATES));
         Ok(command)
     };
-    shell::run(test("+simd128", "")?.args(packages(OTHER_CRATES)).args(NOT_EMULATED))?;
+    shell::run(test("+simd128", "")?.args(packages(OTHER_CRATES)).args(emulated()))?;
     shell::run(&mut test(cross::RELAXED, cross::WITHOUT_QUICK_COMPILER)?)
 }
 
 fn packages(names: &'static [&str]) -> impl Iterator<Item = &'static str> {
     names.iter().flat_map(|name| ["--package", name])
+}
+
+/// What tests are told that leave out what takes an emulated processor too long.
+fn emulated() -> impl Iterator<Item = &'static str> {
+    ["--"].into_iter().chain(NOT_EMULATED.iter().flat_map(|name| ["--skip", name]))
 }
