@@ -31,6 +31,7 @@ const OTHER_CRATES: &[&str] = &[
 const NOT_EMULATED: &[&str] = &[
     "answers_to_the_committed_set",
     "golden::answers_agree_with_the_reference",
+    "stages_of_random_weights_agree_with_the_reference",
     "what_matters_to_answers",
     "few_bits_answer_alike",
     "budgets_of_bytes_are_kept",

@@ -21,6 +21,10 @@ const CLOSE: char = '\u{fdd1}';
 const NAME: &str = "chat template";
 
 /// How a family writes down a conversation.
+///
+/// A template is a program that comes with a checkpoint. It cannot reach files or the network, and it ends, since its
+/// instructions are counted; but nothing bounds the length of the texts that it makes, and one that doubles a text again
+/// and again takes all the memory there is.
 pub struct ChatTemplate {
     environment: Environment<'static>,
 }

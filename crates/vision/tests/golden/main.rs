@@ -117,7 +117,7 @@ fn same_quad(a: &Quad, b: &Quad, image: &Image) -> f64 {
 }
 
 #[test]
-fn stages_agree_with_the_reference() {
+fn stages_of_random_weights_agree_with_the_reference() {
     stages_agree(&Fixture::random());
 }
 
