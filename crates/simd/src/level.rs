@@ -8,9 +8,14 @@ use std::sync::OnceLock;
 #[cfg(target_arch = "aarch64")]
 use crate::aarch64::Neon;
 use crate::isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, Op};
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
 use crate::portable::Portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use crate::wasm32::Simd128;
+
+/// The only instruction set that algorithms are compiled for.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
+type Only = Simd128<{ cfg!(target_feature = "relaxed-simd") }>;
 #[cfg(target_arch = "x86_64")]
 use crate::x86::{Avx2, Avx512};
 
@@ -80,7 +85,7 @@ impl Kind {
 
     fn present(self) -> bool {
         match self {
-            Kind::Scalar => true,
+            Kind::Scalar => !ONE_LEVEL,
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => {
                 is_x86_feature_detected!("avx2")
@@ -102,7 +107,10 @@ impl Kind {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Bf16 => Kind::Avx512Vnni.present() && is_x86_feature_detected!("avx512bf16"),
             // A module is compiled for its instructions, and an engine that lacks one of them refuses it.
-            Kind::Simd128 => cfg!(all(target_arch = "wasm32", target_feature = "simd128")),
+            Kind::Simd128 => {
+                cfg!(all(target_arch = "wasm32", target_feature = "simd128"))
+                    && !(ONE_LEVEL && Kind::Relaxed.present())
+            }
             Kind::Relaxed => cfg!(all(target_arch = "wasm32", target_feature = "relaxed-simd")),
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => is_aarch64_feature_detected!("neon"),
@@ -114,6 +122,9 @@ impl Kind {
         }
     }
 }
+
+/// Whether algorithms are compiled for one level alone, whichever a [`Level`] names.
+const ONE_LEVEL: bool = cfg!(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"));
 
 /// An instruction set that this machine has.
 ///
@@ -241,6 +252,9 @@ impl Level {
 
     /// Runs an algorithm over f32 and i32 lanes.
     pub fn run<O: Op>(self, op: O) -> O::Output {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
+        return Only::new().call(op);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
         match self.0 {
             // SAFETY: a level of this kind is made only where detection found these features.
             #[cfg(target_arch = "x86_64")]
@@ -261,6 +275,9 @@ impl Level {
 
     /// Runs an algorithm with int8 dot products.
     pub fn run_dot<O: DotOp>(self, op: O) -> O::Output {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
+        return Only::new().call_dot(op);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
         match self.0 {
             // SAFETY: a level of this kind is made only where detection found these features.
             #[cfg(target_arch = "x86_64")]
@@ -293,6 +310,9 @@ impl Level {
 
     /// Runs an algorithm with bf16 dot products.
     pub fn run_bf16<O: Bf16Op>(self, op: O) -> O::Output {
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
+        return Only::new().call_bf16(op);
+        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
         match self.0 {
             // SAFETY: a level of this kind is made only where detection found these features.
             #[cfg(target_arch = "x86_64")]
