@@ -8,14 +8,8 @@ use std::sync::OnceLock;
 #[cfg(target_arch = "aarch64")]
 use crate::aarch64::Neon;
 use crate::isa::{Bf16Op, Dot4, DotBf16, DotOp, Isa, Op};
-#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
-use crate::portable::Portable;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 use crate::wasm32::Simd128;
-
-/// The only instruction set that algorithms are compiled for.
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
-type Only = Simd128<{ cfg!(target_feature = "relaxed-simd") }>;
 #[cfg(target_arch = "x86_64")]
 use crate::x86::{Avx2, Avx512};
 
@@ -125,6 +119,12 @@ impl Kind {
 
 /// Whether algorithms are compiled for one level alone, whichever a [`Level`] names.
 const ONE_LEVEL: bool = cfg!(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"));
+
+/// What runs a level that algorithms are not compiled for.
+#[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
+type Otherwise = crate::portable::Portable;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
+type Otherwise = Simd128<{ cfg!(target_feature = "relaxed-simd") }>;
 
 /// An instruction set that this machine has.
 ///
@@ -252,9 +252,6 @@ impl Level {
 
     /// Runs an algorithm over f32 and i32 lanes.
     pub fn run<O: Op>(self, op: O) -> O::Output {
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
-        return Only::new().call(op);
-        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
         match self.0 {
             // SAFETY: a level of this kind is made only where detection found these features.
             #[cfg(target_arch = "x86_64")]
@@ -262,22 +259,19 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 | Kind::Avx512Vnni | Kind::Avx512Bf16 => unsafe { Avx512::<0>::assume() }.call(op),
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(feature = "one-level")))]
             Kind::Simd128 => Simd128::<false>::new().call(op),
-            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd", not(feature = "one-level")))]
             Kind::Relaxed => Simd128::<true>::new().call(op),
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Kind::Neon | Kind::DotProd | Kind::I8mm => unsafe { Neon::<0>::assume() }.call(op),
-            _ => Portable::new().call(op),
+            _ => Otherwise::new().call(op),
         }
     }
 
     /// Runs an algorithm with int8 dot products.
     pub fn run_dot<O: DotOp>(self, op: O) -> O::Output {
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
-        return Only::new().call_dot(op);
-        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
         match self.0 {
             // SAFETY: a level of this kind is made only where detection found these features.
             #[cfg(target_arch = "x86_64")]
@@ -291,9 +285,9 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Vnni | Kind::Avx512Bf16 => unsafe { Avx512::<1>::assume() }.call_dot(op),
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(feature = "one-level")))]
             Kind::Simd128 => Simd128::<false>::new().call_dot(op),
-            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd", not(feature = "one-level")))]
             Kind::Relaxed => Simd128::<true>::new().call_dot(op),
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
@@ -304,15 +298,12 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Kind::I8mm => unsafe { Neon::<2>::assume() }.call_dot(op),
-            _ => Portable::new().call_dot(op),
+            _ => Otherwise::new().call_dot(op),
         }
     }
 
     /// Runs an algorithm with bf16 dot products.
     pub fn run_bf16<O: Bf16Op>(self, op: O) -> O::Output {
-        #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level"))]
-        return Only::new().call_bf16(op);
-        #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", feature = "one-level")))]
         match self.0 {
             // SAFETY: a level of this kind is made only where detection found these features.
             #[cfg(target_arch = "x86_64")]
@@ -323,14 +314,14 @@ impl Level {
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512Bf16 => unsafe { Avx512::<2>::assume() }.call_bf16(op),
-            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(feature = "one-level")))]
             Kind::Simd128 => Simd128::<false>::new().call_bf16(op),
-            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd", not(feature = "one-level")))]
             Kind::Relaxed => Simd128::<true>::new().call_bf16(op),
             // SAFETY: as above.
             #[cfg(target_arch = "aarch64")]
             Kind::Neon | Kind::DotProd | Kind::I8mm => unsafe { Neon::<0>::assume() }.call_bf16(op),
-            _ => Portable::new().call_bf16(op),
+            _ => Otherwise::new().call_bf16(op),
         }
     }
 }
