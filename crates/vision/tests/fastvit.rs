@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use tiny_vlm_layers::Precision;
+use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Tensor, Workspace};
 use tiny_vlm_vision::{FastVit, FastVitConfig, FastVitSizes, VisionError};
 use tiny_vlm_weights::{LoadError, Params, Weights};
@@ -111,11 +112,13 @@ fn attention_positions_and_layer_norms() {
 }
 
 /// What bytes may cost networks this small and random, where errors hardly average out. They may move one of the gates of
-/// the last layer, which are steep where weights are random, and its channel by half.
+/// the last layer, which are steep where weights are random, and its channel by a quarter; by half where the machine's dot
+/// product takes seven bits of activations.
 #[test]
 fn bytes_are_near() {
+    let last = if Level::detect().activation_max() == 255 { 0.25 } else { 0.5 };
     for name in ["fastvit-t8", "fastvit-hd"] {
-        compare(name, Precision::Int8, [0.1, 0.5]);
+        compare(name, Precision::Int8, [0.1, last]);
     }
 }
 
