@@ -1,5 +1,8 @@
 //! What is done to a product before it is written: `residual + scale · (act(sum + bias) ∘ gate)`, rectified or not.
 
+use std::ops::Range;
+use std::ptr::null;
+
 use tiny_vlm_simd::{Isa, LANES, Op};
 use tiny_vlm_tensor::View;
 
@@ -69,6 +72,19 @@ impl<'a> Epilogue<'a> {
     /// Nothing but a bias.
     pub fn bias(bias: &'a [f32]) -> Self {
         Epilogue { bias: Some(bias), ..Epilogue::default() }
+    }
+
+    /// The same for these rows of the output as a matrix of their own.
+    #[must_use]
+    pub fn rows(&self, rows: Range<usize>) -> Self {
+        Epilogue {
+            gate: self.gate.map(|m| m.slice(0, rows.clone())),
+            residual: match self.residual {
+                Residual::Add(m) => Residual::Add(m.slice(0, rows)),
+                other => other,
+            },
+            ..*self
+        }
     }
 
     /// Whether each part fits an output of this shape; if not, the words that say which does not.
@@ -192,69 +208,127 @@ pub(crate) struct Finish<'a, 'b> {
     pub(crate) epilogue: &'b Epilogue<'a>,
 }
 
+/// How a product's sums become values.
+pub(crate) trait Convert<I: Isa>: Copy {
+    /// What all values of 16 channels need.
+    type Channels: Copy;
+
+    /// What the values of the 16 channels from `channel` on need.
+    ///
+    /// # Safety
+    /// The product must have them, the last panel filled up.
+    unsafe fn channels(self, isa: I, channel: usize) -> Self::Channels;
+
+    /// The values of a row's sums.
+    ///
+    /// # Safety
+    /// The product must have the row.
+    unsafe fn value(self, isa: I, sums: I::F32, row: usize, channels: Self::Channels) -> I::F32;
+}
+
+/// Sums that are values already.
+#[derive(Clone, Copy)]
+pub(crate) struct AsTheyAre;
+
+impl<I: Isa> Convert<I> for AsTheyAre {
+    type Channels = ();
+
+    #[inline(always)]
+    unsafe fn channels(self, _: I, _: usize) {}
+
+    #[inline(always)]
+    unsafe fn value(self, _: I, sums: I::F32, _: usize, (): ()) -> I::F32 {
+        sums
+    }
+}
+
 impl Op for Finish<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn eval<I: Isa>(self, isa: I) {
-        with_function!(self.epilogue.activation, f => self.each(isa, f))
+        // SAFETY: every row and channel will do.
+        unsafe { self.run(isa, AsTheyAre) }
     }
 }
 
 impl Finish<'_, '_> {
+    /// Converts the sums and takes them through the epilogue.
+    ///
+    /// # Safety
+    /// What converts them must have the rows and channels that they are of.
     #[inline(always)]
-    fn each<I: Isa, F: Function>(&self, isa: I, f: F) {
+    pub(crate) unsafe fn run<I: Isa, C: Convert<I>>(&self, isa: I, convert: C) {
+        // SAFETY: the caller's promise.
+        with_function!(self.epilogue.activation, f => unsafe { self.each(isa, convert, f) })
+    }
+
+    /// # Safety
+    /// As [`run`](Self::run).
+    #[inline(always)]
+    unsafe fn each<I: Isa, C: Convert<I>, F: Function>(&self, isa: I, convert: C, f: F) {
         for c in (0..self.columns).step_by(LANES) {
-            if self.columns - c >= LANES {
-                self.column::<I, F, true>(isa, f, c, LANES);
-            } else {
-                self.column::<I, F, false>(isa, f, c, self.columns - c);
+            // SAFETY: the caller's promise.
+            unsafe {
+                if self.columns - c >= LANES {
+                    self.column::<I, C, F, true>(isa, convert, f, c, LANES);
+                } else {
+                    self.column::<I, C, F, false>(isa, convert, f, c, self.columns - c);
+                }
             }
         }
     }
 
     /// The rows of `n` columns from `c` on: a vector of them where `WHOLE`.
+    ///
+    /// # Safety
+    /// As [`run`](Self::run).
     #[inline(always)]
-    #[expect(clippy::manual_map, reason = "a closure would lose the instruction set")]
-    fn column<I: Isa, F: Function, const WHOLE: bool>(&self, isa: I, f: F, c: usize, n: usize) {
+    unsafe fn column<I: Isa, C: Convert<I>, F: Function, const WHOLE: bool>(
+        &self,
+        isa: I,
+        convert: C,
+        f: F,
+        c: usize,
+        n: usize,
+    ) {
         let ep = self.epilogue;
         let column = self.column + c;
         // SAFETY: whoever made this checked that the epilogue fits the whole output, of which the rows from `row` on and
-        // `column .. column + n` are a part, and that buffer and output have these rows and columns.
+        // `column .. column + n` are a part, and that buffer and output have these rows and columns; the caller promises
+        // what converts them.
         unsafe {
+            let channels = convert.channels(isa, column);
+            // Adding −0 and multiplying by 1 change nothing, and take less time than asking.
             let bias = match ep.bias {
-                Some(bias) => Some(load::<I, WHOLE>(isa, bias.as_ptr().add(column), n)),
-                None => None,
+                Some(bias) => load::<I, WHOLE>(isa, bias.as_ptr().add(column), n),
+                None => isa.splat(-0.0),
             };
             let scale = match ep.scale {
-                Some(scale) => Some(load::<I, WHOLE>(isa, scale.as_ptr().add(column), n)),
-                None => None,
+                Some(scale) => load::<I, WHOLE>(isa, scale.as_ptr().add(column), n),
+                None => isa.splat(1.0),
+            };
+            let floor = isa.splat(if ep.rectify { 0.0 } else { f32::NEG_INFINITY });
+            let place =
+                |m: View<'_, f32, 2>| (m.as_ptr().add(self.row * m.strides()[0] + column), m.strides()[0]);
+            let (gate, gate_stride) = ep.gate.map_or((null(), 0), place);
+            let (residual, residual_stride) = match ep.residual {
+                Residual::None => (null(), 0),
+                Residual::Add(m) => place(m),
+                Residual::Output => (self.to.add(c).cast_const(), self.to_stride),
             };
             for r in 0..self.rows {
-                let row = self.row + r;
-                let mut x = isa.load(self.from.add(r * self.from_stride + c));
-                if let Some(bias) = bias {
-                    x = isa.add(x, bias);
+                let sums = isa.load(self.from.add(r * self.from_stride + c));
+                let x = convert.value(isa, sums, self.row + r, channels);
+                let mut x = f.apply(isa, isa.add(x, bias));
+                if !gate.is_null() {
+                    x = isa.mul(x, load::<I, WHOLE>(isa, gate.add(r * gate_stride), n));
                 }
-                x = f.apply(isa, x);
-                if let Some(gate) = ep.gate {
-                    let at = gate.as_ptr().add(row * gate.strides()[0] + column);
-                    x = isa.mul(x, load::<I, WHOLE>(isa, at, n));
+                x = isa.mul(x, scale);
+                if !residual.is_null() {
+                    x = isa.add(load::<I, WHOLE>(isa, residual.add(r * residual_stride), n), x);
                 }
-                if let Some(scale) = scale {
-                    x = isa.mul(x, scale);
-                }
+                x = isa.max(floor, x);
                 let to = self.to.add(r * self.to_stride + c);
-                match ep.residual {
-                    Residual::None => {}
-                    Residual::Add(m) => {
-                        let at = m.as_ptr().add(row * m.strides()[0] + column);
-                        x = isa.add(load::<I, WHOLE>(isa, at, n), x);
-                    }
-                    Residual::Output => x = isa.add(load::<I, WHOLE>(isa, to, n), x),
-                }
-                if ep.rectify {
-                    x = isa.max(isa.splat(0.0), x);
-                }
                 if WHOLE { isa.store(to, x) } else { isa.store_first(to, n, x) }
             }
         }

@@ -8,6 +8,8 @@ use std::marker::PhantomData;
 
 use tiny_vlm_tensor::View;
 
+use crate::product::Rows;
+
 /// Rows of activations, addressed in place.
 #[derive(Clone, Copy, Debug)]
 pub struct Lhs<'a, T> {
@@ -134,14 +136,23 @@ pub(crate) struct Words {
 }
 
 impl Words {
-    /// Where a row begins.
+    /// Where the word `k` of each of `count` rows is, the first of them `first`.
     ///
-    /// # Safety
-    /// The row must exist.
     #[inline(always)]
-    pub(crate) unsafe fn row(&self, i: usize) -> *const u8 {
-        let (y, x) = if i < self.line { (0, i) } else { (i / self.line, i % self.line) };
-        // SAFETY: an existing row lies within what it was made from.
-        unsafe { self.data.add(y * self.line_step + x * self.row_step) }
+    pub(crate) fn rows(&self, first: usize, count: usize, k: usize) -> Rows {
+        let (mut y, mut x) =
+            if first < self.line { (0, first) } else { (first / self.line, first % self.line) };
+        let data = self.data.wrapping_add(4 * k);
+        let mut at = data.wrapping_add(y * self.line_step + x * self.row_step);
+        let mut rows = Rows::none();
+        for i in 0..count {
+            rows.set(i, at);
+            (x, at) = (x + 1, at.wrapping_add(self.row_step));
+            if x == self.line {
+                (y, x) = (y + 1, 0);
+                at = data.wrapping_add(y * self.line_step);
+            }
+        }
+        rows
     }
 }

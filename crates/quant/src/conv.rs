@@ -2,9 +2,8 @@
 
 use half::bf16;
 use tiny_vlm_kernels::{
-    ConvShape, Epilogue, Lhs, OutMut, PANEL, Panels, Quantized, Residual, StripSource, copy_strip,
-    gather_windows, gemm_bf16, gemm_f32, gemm_f32_sparse_panels, gemm_widened, pack_rows, quantize_strip,
-    to_bf16,
+    ConvShape, Epilogue, Lhs, OutMut, PANEL, Panels, Quantized, StripSource, copy_strip, gather_windows,
+    gemm_bf16, gemm_f32, gemm_f32_sparse_panels, gemm_widened, pack_rows, quantize_strip, to_bf16,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, View, ViewMut, split};
@@ -145,14 +144,7 @@ impl Strips<'_> {
             first: first[0] / self.line,
             lines,
         };
-        let epilogue = Epilogue {
-            gate: self.epilogue.gate.map(|m| m.slice(0, rows.clone())),
-            residual: match self.epilogue.residual {
-                Residual::Add(m) => Residual::Add(m.slice(0, rows)),
-                other => other,
-            },
-            ..*self.epilogue
-        };
+        let epilogue = self.epilogue.rows(rows);
         let out = OutMut::at([0, first[1]], out);
         let (level, n, k) = (self.weights.level(), self.weights.rows(), self.weights.columns());
         match &self.weights.data {

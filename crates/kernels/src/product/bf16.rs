@@ -7,7 +7,7 @@ use super::f32::check_shapes;
 use super::sweep::sweep;
 use super::walk::Dense;
 use super::{Block, Product, Steps};
-use crate::epilogue::Epilogue;
+use crate::epilogue::{Epilogue, Finish};
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
 use crate::output::OutMut;
@@ -19,18 +19,22 @@ impl<I: DotBf16> Product<I> for Bf16 {
     const STEP: usize = 64;
     const RESUMES: bool = true;
     const TILE: Tile = I::BF16_TILE;
+    const CONVERTS: bool = false;
 
     #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
         isa.call_bf16(Call::<MR, NV>(self, block));
+    }
+
+    #[inline(always)]
+    unsafe fn finish(self, isa: I, finish: Finish<'_, '_>) {
+        isa.call(finish);
     }
 }
 
 impl<I: DotBf16> Steps<I> for Bf16 {
     type Acc = I::F32;
     type B = I::I32;
-    const CONVERTS: bool = false;
-
     #[inline(always)]
     fn zero(self, isa: I) -> I::F32 {
         isa.splat(0.0)
@@ -56,10 +60,6 @@ impl<I: DotBf16> Steps<I> for Bf16 {
     #[inline(always)]
     fn raw(self, _: I, acc: I::F32) -> I::F32 {
         acc
-    }
-    #[inline(always)]
-    unsafe fn result(self, _: I, raw: I::F32, _: usize, _: usize) -> I::F32 {
-        raw
     }
 }
 

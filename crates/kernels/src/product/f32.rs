@@ -8,7 +8,7 @@ use super::sweep::{sweep, sweep_panels};
 use super::walk::{Across, Kept, Walk, at_most, tile_name};
 use super::widened::{Widen, gemm_widened, widened_kernel};
 use super::{Block, Product, Steps};
-use crate::epilogue::Epilogue;
+use crate::epilogue::{Epilogue, Finish};
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
 use crate::output::OutMut;
@@ -22,10 +22,16 @@ impl<I: Isa, W: Walk, T: Widen> Product<I> for F32<W, T> {
     const STEP: usize = LANES * size_of::<T>();
     const RESUMES: bool = W::RESUMES;
     const TILE: Tile = at_most::<W>(tile::<I, T>());
+    const CONVERTS: bool = false;
 
     #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
         isa.call(Call::<W, T, MR, NV>(self, block));
+    }
+
+    #[inline(always)]
+    unsafe fn finish(self, isa: I, finish: Finish<'_, '_>) {
+        isa.call(finish);
     }
 }
 
@@ -40,8 +46,6 @@ const fn tile<I: Isa, T>() -> Tile {
 impl<I: Isa, W: Walk, T: Widen> Steps<I> for F32<W, T> {
     type Acc = I::F32;
     type B = I::F32;
-    const CONVERTS: bool = false;
-
     #[inline(always)]
     fn zero(self, isa: I) -> I::F32 {
         isa.splat(0.0)
@@ -67,10 +71,6 @@ impl<I: Isa, W: Walk, T: Widen> Steps<I> for F32<W, T> {
     #[inline(always)]
     fn raw(self, _: I, acc: I::F32) -> I::F32 {
         acc
-    }
-    #[inline(always)]
-    unsafe fn result(self, _: I, raw: I::F32, _: usize, _: usize) -> I::F32 {
-        raw
     }
 }
 

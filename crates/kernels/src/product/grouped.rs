@@ -10,14 +10,14 @@
 //! bits ([`Dot4::SHORT_SUMS`]) they are looked up instead. A group's sum is below 2²⁴ and so exact as an f32, and groups are
 //! added in order: for the same bytes every level with a fused multiply-add gives the same bits.
 
-use tiny_vlm_simd::{Dot4, DotOp, LANES, Level, Tile};
+use tiny_vlm_simd::{Dot4, DotOp, Isa, Level, Op, Tile};
 use tiny_vlm_tensor::View;
 
 use super::f32::check_shapes;
 use super::s8::Quantized;
 use super::sweep::sweep;
-use super::{Block, Product, Raw};
-use crate::epilogue::Epilogue;
+use super::{Block, Product};
+use crate::epilogue::{Convert, Epilogue, Finish};
 use crate::grouped::Grouped;
 use crate::layout::{Layout, PANEL};
 use crate::lhs::Words;
@@ -39,10 +39,57 @@ impl<const PLANES: usize, I: Dot4> Product<I> for Codes<'_, PLANES> {
     const STEP: usize = 64 / PLANES;
     const RESUMES: bool = false;
     const TILE: Tile = tile::<I>();
+    const CONVERTS: bool = true;
 
     #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
         isa.call_dot(Call::<PLANES, MR, NV>(self, block));
+    }
+
+    #[inline(always)]
+    unsafe fn finish(self, isa: I, finish: Finish<'_, '_>) {
+        let unit = if PLANES == 2 && !I::SHORT_SUMS { 1.0 / 16.0 } else { 1.0 };
+        isa.call(FinishGroups(finish, Rescale { params: self.params, sums: self.sums, unit }));
+    }
+}
+
+/// What sums of groups stand for.
+#[derive(Clone, Copy)]
+struct Rescale<'a> {
+    params: View<'a, f32, 2>,
+    sums: &'a [f32],
+    /// What a code of one became.
+    unit: f32,
+}
+
+impl<I: Isa> Convert<I> for Rescale<'_> {
+    type Channels = I::F32;
+
+    #[inline(always)]
+    unsafe fn channels(self, isa: I, channel: usize) -> I::F32 {
+        // SAFETY: the table was checked to cover every channel to the end of its panel.
+        unsafe { isa.load(self.sums.as_ptr().add(channel)) }
+    }
+
+    #[inline(always)]
+    unsafe fn value(self, isa: I, sum: I::F32, row: usize, sums: I::F32) -> I::F32 {
+        // SAFETY: the table was checked to cover every row.
+        let (scale, zero) = unsafe {
+            let params = self.params.as_ptr().add(row * self.params.strides()[0]);
+            (isa.splat(*params), isa.splat(*params.add(1)))
+        };
+        isa.mul(isa.fnma(zero, sums, isa.mul(sum, isa.splat(self.unit))), scale)
+    }
+}
+
+struct FinishGroups<'a, 'b, 'c>(Finish<'a, 'b>, Rescale<'c>);
+
+impl Op for FinishGroups<'_, '_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Isa>(self, isa: I) {
+        // SAFETY: made by `Product::finish`, whose caller promises the same.
+        unsafe { self.0.run(isa, self.1) }
     }
 }
 
@@ -180,25 +227,10 @@ unsafe fn run<I: Dot4, const PLANES: usize, const MR: usize, const NV: usize>(
             scales = scales.wrapping_add(PANEL);
         }
     }
-    let mut raw = Raw::<MR, NV>::new();
     for i in 0..MR {
         for j in 0..NV {
-            // SAFETY: the tile has this vector.
-            unsafe { isa.store(raw.at(i, j), acc[i][j]) };
-        }
-    }
-    let unit = isa.splat(if PLANES == 2 && !I::SHORT_SUMS { 1.0 / 16.0 } else { 1.0 });
-    for i in 0..MR {
-        for j in 0..NV {
-            // SAFETY: every vector of the tile was written above; the tables were checked to cover every row, and
-            // every channel to the end of its panel; the caller promises room in the output.
-            unsafe {
-                let params = codes.params.as_ptr().add((block.row + i) * codes.params.strides()[0]);
-                let (scale, zero) = (isa.splat(*params), isa.splat(*params.add(1)));
-                let sums = isa.load(codes.sums.as_ptr().add(block.channel + j * LANES));
-                let sum = isa.mul(isa.load(raw.at(i, j)), unit);
-                block.put::<I, NV>(isa, i, j, isa.mul(isa.fnma(zero, sums, sum), scale));
-            }
+            // SAFETY: the tile has this vector; the caller promises room for it in the output.
+            unsafe { block.put::<I, NV>(isa, i, j, acc[i][j]) };
         }
     }
 }

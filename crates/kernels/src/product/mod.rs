@@ -29,6 +29,8 @@ use std::mem::MaybeUninit;
 use tiny_vlm_simd::{Isa, LANES, Tile};
 use walk::Walk;
 
+use crate::epilogue::Finish;
+
 /// The most rows of any tile.
 pub(crate) const MOST_ROWS: usize = 12;
 /// The most accumulators of any tile.
@@ -44,11 +46,20 @@ pub(crate) trait Product<I: Isa>: Copy {
     /// The register tile.
     const TILE: Tile;
 
+    /// Whether sums have still to be converted, which is done on their way through the epilogue.
+    const CONVERTS: bool;
+
     /// Runs a tile in a function of its own.
     ///
     /// # Safety
     /// As [`Block::run`].
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block);
+
+    /// Takes sums through the epilogue in a function of its own.
+    ///
+    /// # Safety
+    /// The product's tables must have the rows and channels that the sums are of.
+    unsafe fn finish(self, isa: I, finish: Finish<'_, '_>);
 }
 
 /// What one step of a product does, where all steps are alike. `B` is a vector of weights, or one word of activations
@@ -56,8 +67,6 @@ pub(crate) trait Product<I: Isa>: Copy {
 pub(crate) trait Steps<I: Isa>: Product<I> {
     type Acc: Copy;
     type B: Copy;
-    /// Whether a sum has still to be converted before it goes to the epilogue.
-    const CONVERTS: bool;
 
     /// No sum yet.
     fn zero(self, isa: I) -> Self::Acc;
@@ -77,30 +86,6 @@ pub(crate) trait Steps<I: Isa>: Product<I> {
     fn step(self, isa: I, acc: Self::Acc, a: Self::B, w: Self::B) -> Self::Acc;
     /// The sum's 64 bytes.
     fn raw(self, isa: I, acc: Self::Acc) -> I::F32;
-    /// The sum as it goes to the epilogue, from its bytes.
-    ///
-    /// # Safety
-    /// Row and channel must exist.
-    unsafe fn result(self, isa: I, raw: I::F32, row: usize, channel: usize) -> I::F32;
-}
-
-/// A tile's sums before they are converted. Converting them straight from the registers would be a loop too large to be
-/// unrolled, and an accumulator that is addressed by a counter anywhere is kept in memory everywhere.
-#[repr(align(64))]
-pub(crate) struct Raw<const MR: usize, const NV: usize>(MaybeUninit<[[[f32; LANES]; NV]; MR]>);
-
-impl<const MR: usize, const NV: usize> Raw<MR, NV> {
-    #[inline]
-    pub(crate) fn new() -> Self {
-        Raw(MaybeUninit::uninit())
-    }
-
-    /// Where a vector of the tile is kept.
-    #[inline(always)]
-    pub(crate) fn at(&mut self, i: usize, j: usize) -> *mut f32 {
-        debug_assert!(i < MR && j < NV);
-        self.0.as_mut_ptr().cast::<f32>().wrapping_add((i * NV + j) * LANES)
-    }
 }
 
 /// Where the rows of a tile begin. What a tile does not have is never written: an array of nulls to begin with would be
@@ -160,7 +145,7 @@ impl Block {
     ///
     /// # Safety
     /// The first `MR` rows must be set and valid for `runs` runs, `NV` panels for as many steps, and `from` and `to`
-    /// for `MR` rows of `16·(NV − 1) + last` values; rows and channels must exist in the product's tables.
+    /// for `MR` rows of `16·(NV − 1) + last` values.
     #[inline(always)]
     #[expect(clippy::needless_range_loop, reason = "a register tile is indexed by row and vector")]
     pub(crate) unsafe fn run<I: Isa, P: Steps<I>, W: Walk, const MR: usize, const NV: usize>(
@@ -184,31 +169,10 @@ impl Block {
         }
         // SAFETY: the caller's promise.
         let acc = unsafe { walk.sum(isa, product, self, acc) };
-        let mut raw = Raw::<MR, NV>::new();
         for i in 0..MR {
             for j in 0..NV {
-                let sum = product.raw(isa, acc[i][j]);
                 // SAFETY: the tile has this vector; the caller promises room for it in the output.
-                unsafe {
-                    if P::CONVERTS {
-                        isa.store(raw.at(i, j), sum);
-                    } else {
-                        self.put::<I, NV>(isa, i, j, sum);
-                    }
-                }
-            }
-        }
-        if P::CONVERTS {
-            for i in 0..MR {
-                for j in 0..NV {
-                    // SAFETY: every vector of the tile was written above; the caller promises that row and channel
-                    // exist and room in the output.
-                    unsafe {
-                        let sum = isa.load(raw.at(i, j));
-                        let sum = product.result(isa, sum, self.row + i, self.channel + j * LANES);
-                        self.put::<I, NV>(isa, i, j, sum);
-                    }
-                }
+                unsafe { self.put::<I, NV>(isa, i, j, product.raw(isa, acc[i][j])) };
             }
         }
     }

@@ -18,7 +18,7 @@ use super::f32::check_shapes;
 use super::sweep::{sweep, sweep_panels};
 use super::walk::{Across, Dense, Kept, Walk, at_most, tile_name};
 use super::{Block, Product, Steps};
-use crate::epilogue::Epilogue;
+use crate::epilogue::{Convert, Epilogue, Finish};
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
 use crate::output::OutMut;
@@ -37,26 +37,83 @@ pub struct Quantized<'a> {
 #[derive(Clone, Copy)]
 struct S8<'a, W> {
     walk: W,
+    dequantize: Dequantize<'a>,
+}
+
+/// What sums of bytes stand for.
+#[derive(Clone, Copy)]
+struct Dequantize<'a> {
     params: View<'a, f32, 2>,
     scales: &'a [f32],
     sums: &'a [f32],
+}
+
+impl<I: Dot4> Convert<I> for Dequantize<'_> {
+    /// Scales, sums of bytes, and what the instruction's offset leaves out of the sums.
+    type Channels = (I::F32, I::F32, I::I32);
+
+    #[inline(always)]
+    unsafe fn channels(self, isa: I, channel: usize) -> Self::Channels {
+        // SAFETY: the tables were checked to cover every channel to the end of its panel.
+        let (scales, sums) = unsafe {
+            (isa.load(self.scales.as_ptr().add(channel)), isa.load(self.sums.as_ptr().add(channel)))
+        };
+        // Whole numbers below 2²⁴. Beyond 2²² a conversion need not be exact, but that of a level with an offset is.
+        let left_out = if I::OFFSET == 0 {
+            isa.splat_i32(0)
+        } else {
+            isa.mul_i32(isa.splat_i32(I::OFFSET), isa.to_i32(sums))
+        };
+        (scales, sums, left_out)
+    }
+
+    #[inline(always)]
+    unsafe fn value(self, isa: I, raw: I::F32, row: usize, channels: Self::Channels) -> I::F32 {
+        let (scales, sums, left_out) = channels;
+        // SAFETY: the table was checked to cover every row.
+        let (scale, zero) = unsafe {
+            let params = self.params.as_ptr().add(row * self.params.strides()[0]);
+            (isa.splat(*params), isa.splat(*params.add(1)))
+        };
+        let mut sum = isa.bits(raw);
+        if I::OFFSET != 0 {
+            sum = isa.add_i32(sum, left_out);
+        }
+        isa.mul(isa.fnma(zero, sums, isa.to_f32(sum)), isa.mul(scale, scales))
+    }
+}
+
+struct FinishBytes<'a, 'b, 'c>(Finish<'a, 'b>, Dequantize<'c>);
+
+impl DotOp for FinishBytes<'_, '_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn eval<I: Dot4>(self, isa: I) {
+        // SAFETY: made by `Product::finish`, whose caller promises the same.
+        unsafe { self.0.run(isa, self.1) }
+    }
 }
 
 impl<I: Dot4, W: Walk> Product<I> for S8<'_, W> {
     const STEP: usize = 64;
     const RESUMES: bool = false;
     const TILE: Tile = at_most::<W>(I::DOT_TILE);
+    const CONVERTS: bool = true;
 
     #[inline(always)]
     unsafe fn call<const MR: usize, const NV: usize>(self, isa: I, block: &Block) {
         isa.call_dot(Call::<W, MR, NV>(self, block));
+    }
+
+    #[inline(always)]
+    unsafe fn finish(self, isa: I, finish: Finish<'_, '_>) {
+        isa.call_dot(FinishBytes(finish, self.dequantize));
     }
 }
 
 impl<I: Dot4, W: Walk> Steps<I> for S8<'_, W> {
     type Acc = I::I32;
     type B = I::I32;
-    const CONVERTS: bool = !W::TURNED;
 
     #[inline(always)]
     fn zero(self, isa: I) -> I::I32 {
@@ -84,24 +141,6 @@ impl<I: Dot4, W: Walk> Steps<I> for S8<'_, W> {
     #[inline(always)]
     fn raw(self, isa: I, acc: I::I32) -> I::F32 {
         isa.float(acc)
-    }
-    #[inline(always)]
-    unsafe fn result(self, isa: I, raw: I::F32, row: usize, channel: usize) -> I::F32 {
-        // SAFETY: the tables were checked to cover every row, and every channel to the end of its panel.
-        unsafe {
-            let params = self.params.as_ptr().add(row * self.params.strides()[0]);
-            let (scale, zero) = (isa.splat(*params), isa.splat(*params.add(1)));
-            let sums = isa.load(self.sums.as_ptr().add(channel));
-            let scales = isa.load(self.scales.as_ptr().add(channel));
-            let mut sum = isa.bits(raw);
-            if I::OFFSET != 0 {
-                // Whole numbers below 2²⁴. Beyond 2²² a conversion need not be exact, but that of a level with an
-                // offset is.
-                let left_out = isa.mul_i32(isa.splat_i32(I::OFFSET), isa.to_i32(sums));
-                sum = isa.add_i32(sum, left_out);
-            }
-            isa.mul(isa.fnma(zero, sums, isa.to_f32(sum)), isa.mul(scale, scales))
-        }
     }
 }
 
@@ -259,5 +298,5 @@ fn product<'a, W: Walk>(
         scales.len() >= padded && sums.len() >= padded,
         "a scale and a sum for each of {padded} channels"
     );
-    S8 { walk, params, scales, sums }
+    S8 { walk, dequantize: Dequantize { params, scales, sums } }
 }

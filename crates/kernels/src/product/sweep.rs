@@ -78,13 +78,9 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                     // output's rectangle begins at its first row and column.
                     unsafe {
                         let at = to.add((row - rows.start) * stride + channel - columns.start);
-                        let through = last_k && !ep.is_nothing();
-                        let mut rows = Rows::none();
-                        for i in 0..mr {
-                            rows.set(i, lhs.row(row + i).add(k * 4));
-                        }
+                        let through = last_k && (P::CONVERTS || !ep.is_nothing());
                         let block = Block {
-                            rows,
+                            rows: lhs.rows(row, mr, k),
                             runs: lhs.runs,
                             run_step: lhs.run_step,
                             run_len: words,
@@ -106,7 +102,7 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                         }
                         pick(isa, product, mr, nv, &block);
                         if through {
-                            isa.call(Finish {
+                            let finish = Finish {
                                 from: sums,
                                 from_stride: nv * LANES,
                                 to: at,
@@ -116,7 +112,8 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
                                 rows: mr,
                                 columns: width,
                                 epilogue: ep,
-                            });
+                            };
+                            product.finish(isa, finish);
                         }
                     }
                     row += mr;
@@ -205,11 +202,7 @@ pub(crate) unsafe fn sweep_panels<I: Isa, P: Steps<I>>(
                             let to = by_row.add(j * PANEL * PANEL);
                             isa.transpose(by_channel.add(j * PANEL), nv * PANEL, to, PANEL);
                         }
-                        for i in 0..height {
-                            let at = by_row.add(i * PANEL);
-                            isa.store(at, product.result(isa, isa.load(at), row + i, column));
-                        }
-                        isa.call(Finish {
+                        let finish = Finish {
                             from: by_row,
                             from_stride: PANEL,
                             to: to.add(panel * PANEL * stride + column - columns.start),
@@ -219,7 +212,8 @@ pub(crate) unsafe fn sweep_panels<I: Isa, P: Steps<I>>(
                             rows: height,
                             columns: (columns.end - column).min(PANEL),
                             epilogue: ep,
-                        });
+                        };
+                        product.finish(isa, finish);
                     }
                 }
             }
