@@ -70,8 +70,12 @@ impl Linear {
         epilogue: Epilogue<'_>,
         out: ViewMut<'_, f32, 2>,
     ) -> Result<(), LayerError> {
-        let epilogue = Epilogue { bias: self.bias.as_deref(), ..epilogue };
-        Ok(matmul(ctx, x, &self.weight, &epilogue, out)?)
+        Ok(matmul(ctx, x, &self.weight, &self.epilogue(epilogue), out)?)
+    }
+
+    /// An epilogue with the map's bias.
+    pub(crate) fn epilogue<'a>(&'a self, epilogue: Epilogue<'a>) -> Epilogue<'a> {
+        Epilogue { bias: self.bias.as_deref(), ..epilogue }
     }
 }
 
@@ -110,9 +114,7 @@ impl<'a> SharedInput<'a> {
                 .into_iter()
                 .try_for_each(|(map, epilogue, out)| map.forward_with(ctx, self.x, epilogue, out));
         };
-        let products = maps.map(|(map, epilogue, out)| {
-            (&map.weight, Epilogue { bias: map.bias.as_deref(), ..epilogue }, out)
-        });
+        let products = maps.map(|(map, epilogue, out)| (&map.weight, map.epilogue(epilogue), out));
         Ok(matmul_each(ctx, prepared, products)?)
     }
 }

@@ -1,9 +1,10 @@
 //! The feed-forward half of an encoder block: `act(x · W₁ᵀ + b₁) · W₂ᵀ + b₂`.
 
 use tiny_vlm_kernels::{Activation, Epilogue};
+use tiny_vlm_quant::feed_forward;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
-use crate::{LayerError, Linear, ScratchTensor};
+use crate::{LayerError, Linear};
 
 /// Two linear maps with an activation between them.
 #[derive(Debug)]
@@ -20,11 +21,6 @@ impl Mlp {
         Ok(Self { first, second, activation })
     }
 
-    /// Values between the maps.
-    pub fn hidden(&self) -> usize {
-        self.first.outputs()
-    }
-
     /// Writes what becomes of each row of `x` to `out`; `epilogue` as in [`Linear::forward_with`].
     pub fn forward_with(
         &self,
@@ -33,10 +29,8 @@ impl Mlp {
         epilogue: Epilogue<'_>,
         out: ViewMut<'_, f32, 2>,
     ) -> Result<(), LayerError> {
-        let [rows, _] = x.shape();
-        let mut hidden = ScratchTensor::new(ctx, [rows, self.first.outputs()])?;
         let activation = Epilogue { activation: self.activation, ..Epilogue::default() };
-        self.first.forward_with(ctx, x, activation, hidden.view_mut())?;
-        self.second.forward_with(ctx, hidden.view(), epilogue, out)
+        let epilogues = [&self.first.epilogue(activation), &self.second.epilogue(epilogue)];
+        Ok(feed_forward(ctx, x, [self.first.weight(), self.second.weight()], epilogues, out)?)
     }
 }

@@ -49,6 +49,7 @@
 mod cholesky;
 mod conv;
 mod error;
+mod feed_forward;
 mod gptq;
 mod group_scale;
 mod hessian;
@@ -69,6 +70,7 @@ mod sparse;
 
 pub use conv::conv2d;
 pub use error::QuantError;
+pub use feed_forward::feed_forward;
 pub use gptq::{calibrate_groups, calibrate_rows};
 pub use hessian::{Calibration, Hessian};
 pub use info::{KernelName, kernel_names};

@@ -23,8 +23,8 @@ pub struct Prepared<'a> {
 enum Form<'a> {
     /// As they are, for f32 and f16.
     Float,
-    /// Rounded, with K padded to an even number.
-    Bf16(ScratchBuf<'a, bf16>),
+    /// Rounded, two a word.
+    Bf16(ScratchBuf<'a, f32>),
     /// As bytes with their scales and zeros.
     Bytes(ScratchBuf<'a, f32>),
     /// In panels, for sparse f32.
@@ -49,36 +49,21 @@ impl<'a> Prepared<'a> {
             Precision::F32Sparse if many => Form::Panels(panels(ctx, x, level)),
             Precision::F32Sparse => Form::Float,
             Precision::F32 | Precision::F16 => Form::Float,
-            Precision::Bf16 => {
-                let padded = k.next_multiple_of(2);
-                let mut buffer = ctx.scratch.take::<bf16>(rows * padded);
-                if padded > 0 {
-                    let chunk = chunk_rows(ctx, rows, k) * padded;
-                    split::for_each_chunk(ctx.executor, &mut buffer, chunk, |i, part| {
-                        for (j, row) in part.chunks_exact_mut(padded).enumerate() {
-                            to_bf16(level, x.row(i * chunk / padded + j), row);
-                        }
-                    });
-                }
-                Form::Bf16(buffer)
-            }
-            Precision::Int8 | Precision::Int8Sparse | Precision::Int4(_) | Precision::Int2(_) => {
-                let stride = quantized_stride(k);
-                let mut buffer = ctx.scratch.take::<f32>(rows * stride);
-                if let Ok(whole) = ViewMut::new([rows, stride], &mut buffer[..]) {
-                    let tile = [chunk_rows(ctx, rows, k), stride];
-                    split::for_each_tile(ctx.executor, whole, tile, |first, part| {
-                        quantize_rows(level, x, OutMut::at(first, part));
-                    });
-                }
-                let words = View::new([rows, stride], &buffer[..]).ok();
-                match words.filter(|_| many && weights.precision() == Precision::Int8Sparse) {
-                    Some(words) => {
-                        let panels = panels(ctx, words.slice(1, 2..2 + k.div_ceil(4)), level);
+            Precision::Bf16 => Form::Bf16(converted(ctx, x, weights)),
+            Precision::Int8Sparse if many => {
+                let buffer = converted(ctx, x, weights);
+                let stride = row_words(Precision::Int8Sparse, k);
+                let words = View::new([rows, stride], &buffer[..]).map(|w| w.slice(1, 2..2 + k.div_ceil(4)));
+                match words {
+                    Ok(words) => {
+                        let panels = panels(ctx, words, level);
                         Form::BytePanels(buffer, panels)
                     }
-                    None => Form::Bytes(buffer),
+                    Err(_) => Form::Bytes(buffer),
                 }
+            }
+            Precision::Int8 | Precision::Int8Sparse | Precision::Int4(_) | Precision::Int2(_) => {
+                Form::Bytes(converted(ctx, x, weights))
             }
         };
         Prepared { x, level, form }
@@ -98,6 +83,45 @@ impl<'a> Prepared<'a> {
             Form::BytePanels(..) => "int8-sparse",
         }
     }
+}
+
+/// Words that a row of `k` values takes in the form that products of a precision read; none where that is f32.
+pub(crate) fn row_words(precision: Precision, k: usize) -> usize {
+    match precision {
+        Precision::F32 | Precision::F16 | Precision::F32Sparse => 0,
+        Precision::Bf16 => k.div_ceil(2),
+        _ => quantized_stride(k),
+    }
+}
+
+/// Brings rows of `x`, from the row `first` on, into the form that `weights` take: as many as there is room for.
+pub(crate) fn convert_rows(x: View<'_, f32, 2>, first: usize, weights: &Matrix, to: &mut [f32]) {
+    let (level, stride) = (weights.level(), row_words(weights.precision(), x.shape()[1]));
+    if stride == 0 {
+        return;
+    }
+    if weights.precision() == Precision::Bf16 {
+        let padded = 2 * stride;
+        for (i, row) in bytemuck::cast_slice_mut::<f32, bf16>(to).chunks_exact_mut(padded).enumerate() {
+            to_bf16(level, x.row(first + i), row);
+        }
+    } else if let Ok(whole) = ViewMut::new([to.len() / stride, stride], to) {
+        quantize_rows(level, x, OutMut::at([first, 0], whole));
+    }
+}
+
+/// All rows of `x` in the form that `weights` take, shared out over threads.
+fn converted<'a>(ctx: &Context<'a>, x: View<'_, f32, 2>, weights: &Matrix) -> ScratchBuf<'a, f32> {
+    let [rows, k] = x.shape();
+    let stride = row_words(weights.precision(), k);
+    let mut buffer = ctx.scratch.take::<f32>(rows * stride);
+    if stride > 0 {
+        let count = chunk_rows(ctx, rows, k);
+        split::for_each_chunk(ctx.executor, &mut buffer, count * stride, |i, part| {
+            convert_rows(x, i * count, weights, part);
+        });
+    }
+    buffer
 }
 
 /// Rows of words in panels.
@@ -130,7 +154,7 @@ pub fn matmul(
     epilogue: &Epilogue<'_>,
     out: ViewMut<'_, f32, 2>,
 ) -> Result<(), QuantError> {
-    check(x.shape(), weights, epilogue, &out)?;
+    check(x.shape(), weights, epilogue, out.shape())?;
     matmul_each(ctx, &Prepared::new(ctx, x, weights), [(weights, *epilogue, out)])
 }
 
@@ -147,7 +171,7 @@ pub fn matmul_each<const N: usize>(
 ) -> Result<(), QuantError> {
     let [m, k] = x.shape();
     for (weights, epilogue, out) in &products {
-        check([m, k], weights, epilogue, out)?;
+        check([m, k], weights, epilogue, out.shape())?;
         x.operand(weights)?;
     }
     let maps =
@@ -166,7 +190,7 @@ pub fn matmul_each<const N: usize>(
 }
 
 /// Activations as the kernels of one matrix take them.
-enum Operand<'a> {
+pub(crate) enum Operand<'a> {
     Float(Lhs<'a, f32>),
     Bf16(Lhs<'a, bf16>),
     Bytes(Quantized<'a>),
@@ -184,27 +208,17 @@ impl Prepared<'_> {
         };
         // Bytes of one level may be too large for another.
         let bytes_fit = self.level.activation_max() == level.activation_max();
-        let stride = quantized_stride(k);
         let operand = match (&weights.data, &self.form) {
-            (Data::F32(_) | Data::F16(_) | Data::F32Sparse(_), Form::Float) => {
-                Some(Operand::Float(Lhs::from(self.x)))
-            }
-            (Data::Bf16(_), Form::Bf16(x)) => {
-                let padded = k.next_multiple_of(2);
-                Some(Operand::Bf16(Lhs::matrix(x, m, padded, padded)))
-            }
+            (Data::F32(_) | Data::F16(_) | Data::F32Sparse(_), Form::Float) => weights.operand(self.x, &[]),
+            (Data::Bf16(_), Form::Bf16(words)) => weights.operand(self.x, words),
             (Data::F32Sparse(_), Form::Panels(words)) => Panels::new(words, m, k).map(Operand::Panels),
             (Data::Int8Sparse(_), Form::BytePanels(words, panels)) if bytes_fit => {
-                let params = View::with_strides([m, 2], [stride, 1], words).ok();
+                let params = View::with_strides([m, 2], [row_words(Precision::Int8Sparse, k), 1], words).ok();
                 let panels = Panels::new(panels, m, k.div_ceil(4));
                 panels.zip(params).map(|(panels, params)| Operand::BytePanels(panels, params))
             }
             (Data::Int8(_) | Data::Int8Sparse(_) | Data::Grouped(_), Form::Bytes(words)) if bytes_fit => {
-                let padded = k.next_multiple_of(weights.layout().group());
-                let bytes = bytemuck::cast_slice(words.get(2..).unwrap_or_default());
-                let params = View::with_strides([m, 2], [stride, 1], words).ok();
-                let lhs = Lhs::matrix(bytes, m, padded, 4 * stride);
-                params.map(|params| Operand::Bytes(Quantized { lhs, params }))
+                weights.operand(self.x, words)
             }
             _ => None,
         };
@@ -213,8 +227,27 @@ impl Prepared<'_> {
 }
 
 impl Matrix {
+    /// The rows of `x` as the kernels of this matrix take them, those for bytes and bf16 in the `words` that
+    /// [`convert_rows`] made of them for it.
+    pub(crate) fn operand<'a>(&self, x: View<'a, f32, 2>, words: &'a [f32]) -> Option<Operand<'a>> {
+        let ([m, k], stride) = (x.shape(), row_words(self.precision(), x.shape()[1]));
+        match self.data {
+            Data::F32(_) | Data::F16(_) | Data::F32Sparse(_) => Some(Operand::Float(Lhs::from(x))),
+            Data::Bf16(_) => {
+                Some(Operand::Bf16(Lhs::matrix(bytemuck::cast_slice(words), m, 2 * stride, 2 * stride)))
+            }
+            Data::Int8(_) | Data::Int8Sparse(_) | Data::Grouped(_) => {
+                let padded = k.next_multiple_of(self.layout().group());
+                let bytes = bytemuck::cast_slice(words.get(2..).unwrap_or_default());
+                let params = View::with_strides([m, 2], [stride, 1], words).ok()?;
+                let lhs = Lhs::matrix(bytes, m, padded, 4 * stride);
+                Some(Operand::Bytes(Quantized { lhs, params }))
+            }
+        }
+    }
+
     /// A rectangle of the product with activations that are for this matrix.
-    fn multiply<'a>(&'a self, x: &Operand<'_>, epilogue: &Epilogue<'a>, out: OutMut<'_>) {
+    pub(crate) fn multiply<'a>(&'a self, x: &Operand<'_>, epilogue: &Epilogue<'a>, out: OutMut<'_>) {
         let (n, k, level) = (self.rows(), self.columns(), self.level());
         match (&self.data, x) {
             (Data::F32(w), Operand::Float(x)) => gemm_f32(level, x, view(w, n, k), epilogue, out),
@@ -231,16 +264,16 @@ impl Matrix {
     }
 }
 
-fn check(
+pub(crate) fn check(
     [m, k]: [usize; 2],
     weights: &Matrix,
     epilogue: &Epilogue<'_>,
-    out: &ViewMut<'_, f32, 2>,
+    out: [usize; 2],
 ) -> Result<(), QuantError> {
     let n = weights.rows();
-    if weights.columns() != k || out.shape() != [m, n] {
+    if weights.columns() != k || out != [m, n] {
         let weights = [n, weights.columns()];
-        return Err(QuantError::Shapes { x: vec![m, k], weights, out: out.shape().to_vec() });
+        return Err(QuantError::Shapes { x: vec![m, k], weights, out: out.to_vec() });
     }
     epilogue.fits(m, n).map_err(QuantError::Epilogue)
 }

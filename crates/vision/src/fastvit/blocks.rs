@@ -17,9 +17,6 @@ use crate::folded::Sizes;
 /// What keeps a layer normalisation from dividing by zero.
 const EPSILON: f32 = 1e-5;
 
-/// Values between the maps of a feed-forward layer that are held at once: what caches hold.
-const HIDDEN: usize = 1 << 19;
-
 /// A branch, channel by channel as much of it as its layer scale says, is added to what it began with.
 fn add(scale: &[f32]) -> Epilogue<'_> {
     Epilogue { scale: Some(scale), residual: Residual::Output, ..Epilogue::default() }
@@ -130,20 +127,13 @@ impl ConvMlp {
         })
     }
 
-    /// Adds the layer's result to `x`, some rows at a time.
+    /// Adds the layer's result to `x`.
     fn add(&self, ctx: &Context<'_>, x: &mut ScratchTensor<'_, 3>) -> Result<(), LayerError> {
         let mixed = self.conv.apply(ctx, x.view())?;
         let [height, width, channels] = x.shape();
-        let rows = height * width;
-        let mixed = mixed.reshape([rows, channels])?;
-        let step = (HIDDEN / self.mlp.hidden().max(1)).max(1);
-        for first in (0..rows).step_by(step) {
-            ctx.check()?;
-            let part = first..rows.min(first + step);
-            let out = x.view_mut().reshape([rows, channels])?.slice(0, part.clone());
-            self.mlp.forward_with(ctx, mixed.view().slice(0, part), add(&self.scale), out)?;
-        }
-        Ok(())
+        let pixels = [height * width, channels];
+        let out = x.view_mut().reshape(pixels)?;
+        self.mlp.forward_with(ctx, mixed.view().reshape(pixels)?, add(&self.scale), out)
     }
 }
 
