@@ -6,7 +6,7 @@ use tiny_vlm_simd::{Bf16Op, DotBf16, Level, Tile};
 use super::f32::check_shapes;
 use super::sweep::sweep;
 use super::walk::Dense;
-use super::{Block, Product, Steps};
+use super::{Block, Product, Steps, row_panels};
 use crate::epilogue::{Epilogue, Finish};
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
@@ -19,6 +19,7 @@ impl<I: DotBf16> Product<I> for Bf16 {
     const STEP: usize = 64;
     const RESUMES: bool = true;
     const TILE: Tile = I::BF16_TILE;
+    const ROW_PANELS: usize = row_panels(I::BF16_TILE, 4);
     const CONVERTS: bool = false;
 
     #[inline(always)]

@@ -7,7 +7,7 @@ use tiny_vlm_simd::{Isa, LANES, Level, Op, Tile};
 use super::sweep::{sweep, sweep_panels};
 use super::walk::{Across, Kept, Walk, at_most, tile_name};
 use super::widened::{Widen, gemm_widened, widened_kernel};
-use super::{Block, Product, Steps};
+use super::{Block, Product, Steps, row_panels};
 use crate::epilogue::{Epilogue, Finish};
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
@@ -22,6 +22,7 @@ impl<I: Isa, W: Walk, T: Widen> Product<I> for F32<W, T> {
     const STEP: usize = LANES * size_of::<T>();
     const RESUMES: bool = W::RESUMES;
     const TILE: Tile = at_most::<W>(tile::<I, T>());
+    const ROW_PANELS: usize = row_panels(at_most::<W>(tile::<I, T>()), if W::RESUMES { 4 } else { 8 });
     const CONVERTS: bool = false;
 
     #[inline(always)]

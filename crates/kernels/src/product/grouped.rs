@@ -16,7 +16,7 @@ use tiny_vlm_tensor::View;
 use super::f32::check_shapes;
 use super::s8::Quantized;
 use super::sweep::sweep;
-use super::{Block, Product};
+use super::{Block, Product, row_panels};
 use crate::epilogue::{Convert, Epilogue, Finish};
 use crate::grouped::Grouped;
 use crate::layout::{Layout, PANEL};
@@ -39,6 +39,7 @@ impl<const PLANES: usize, I: Dot4> Product<I> for Codes<'_, PLANES> {
     const STEP: usize = 64 / PLANES;
     const RESUMES: bool = false;
     const TILE: Tile = tile::<I>();
+    const ROW_PANELS: usize = row_panels(tile::<I>(), 8);
     const CONVERTS: bool = true;
 
     #[inline(always)]

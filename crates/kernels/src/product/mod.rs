@@ -45,6 +45,8 @@ pub(crate) trait Product<I: Isa>: Copy {
 
     /// The register tile.
     const TILE: Tile;
+    /// Panels of a tile of one row, which does little more than to read weights.
+    const ROW_PANELS: usize;
 
     /// Whether sums have still to be converted, which is done on their way through the epilogue.
     const CONVERTS: bool;
@@ -60,6 +62,19 @@ pub(crate) trait Product<I: Isa>: Copy {
     /// # Safety
     /// The product's tables must have the rows and channels that the sums are of.
     unsafe fn finish(self, isa: I, finish: Finish<'_, '_>);
+}
+
+/// Panels of a tile of one row, at most `most`. Several hide the latency of a sum, and are as many places that are read
+/// from, each shorter than what a processor takes to fetch ahead. Where there are registers for two, the second hides
+/// little: a single one is a stream that goes on in the next panel, read twice as fast from memory in WebAssembly.
+const fn row_panels(tile: Tile, most: usize) -> usize {
+    if tile.accumulators <= 2 {
+        1
+    } else if tile.accumulators < most {
+        tile.accumulators
+    } else {
+        most
+    }
 }
 
 /// What one step of a product does, where all steps are alike. `B` is a vector of weights, or one word of activations

@@ -17,7 +17,7 @@ use tiny_vlm_tensor::View;
 use super::f32::check_shapes;
 use super::sweep::{sweep, sweep_panels};
 use super::walk::{Across, Dense, Kept, Walk, at_most, tile_name};
-use super::{Block, Product, Steps};
+use super::{Block, Product, Steps, row_panels};
 use crate::epilogue::{Convert, Epilogue, Finish};
 use crate::layout::Packed;
 use crate::lhs::{Lhs, Words};
@@ -98,6 +98,7 @@ impl<I: Dot4, W: Walk> Product<I> for S8<'_, W> {
     const STEP: usize = 64;
     const RESUMES: bool = false;
     const TILE: Tile = at_most::<W>(I::DOT_TILE);
+    const ROW_PANELS: usize = row_panels(at_most::<W>(I::DOT_TILE), 8);
     const CONVERTS: bool = true;
 
     #[inline(always)]

@@ -60,7 +60,10 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
         let count = rows.start + rows.len() * (b + 1) / blocks - start;
         let tiles = count.div_ceil(tile.rows);
         let (height, higher) = (count / tiles, count % tiles);
-        let wide = vectors(tile.accumulators, height + usize::from(higher > 0));
+        let wide = match height + usize::from(higher > 0) {
+            0 | 1 => largest(P::ROW_PANELS),
+            rows => largest(tile.accumulators / rows),
+        };
         let mut k = 0;
         loop {
             let words = (lhs.run_len - k).min(k_block);
@@ -230,10 +233,10 @@ unsafe fn pick_across<I: Isa, P: Product<I>>(isa: I, product: P, mr: usize, nv: 
     macro_rules! tiles {
         ($($mr:literal x $nv:literal)*) => {
             match (mr, nv) {
-                $(($mr, $nv) => if const {
+                $(($mr, $nv) if const {
                     let tiles = PANEL.div_ceil(P::TILE.rows);
                     ($mr == PANEL / tiles || $mr == PANEL.div_ceil(tiles)) && $mr * $nv <= P::TILE.accumulators
-                } {
+                } => {
                     // SAFETY: the caller's promise.
                     unsafe { product.call::<$mr, $nv>(isa, block) }
                 },)*
@@ -242,11 +245,6 @@ unsafe fn pick_across<I: Isa, P: Product<I>>(isa: I, product: P, mr: usize, nv: 
         };
     }
     tiles! { 8 x 2 8 x 1 6 x 2 6 x 1 5 x 2 5 x 1 4 x 1 2 x 1 }
-}
-
-/// The widest tile of this many rows.
-fn vectors(accumulators: usize, rows: usize) -> usize {
-    largest((accumulators / rows.max(1)).max(1))
 }
 
 /// The widest of the tiles there are, at most `n >= 1` wide.
@@ -269,7 +267,7 @@ unsafe fn pick<I: Isa, P: Product<I>>(isa: I, product: P, mr: usize, nv: usize, 
         ($($mr:literal: $($nv:literal)*;)*) => {
             match (mr, nv) {
                 // Constant, so that tiles that this instruction set has no registers for are never compiled.
-                $($(($mr, $nv) => if const { $mr <= P::TILE.rows && $mr * $nv <= P::TILE.accumulators } {
+                $($(($mr, $nv) if const { $mr <= P::TILE.rows && $mr * $nv <= P::TILE.accumulators } => {
                     // SAFETY: the caller's promise.
                     unsafe { product.call::<$mr, $nv>(isa, block) }
                 },)*)*
