@@ -9,7 +9,7 @@ use tiny_vlm_kernels::{
     widened_kernel,
 };
 use tiny_vlm_quant::{
-    Activation, ConvShape, Epilogue, Group, Matrix, Precision, conv2d, matmul, prune_blocks,
+    Activation, ConvShape, Epilogue, Group, Matrix, Precision, conv2d, feed_forward, matmul, prune_blocks,
 };
 use tiny_vlm_simd::Level;
 use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, Workspace, split};
@@ -31,6 +31,8 @@ const SPARSE: [(&str, Precision, Precision); 2] = [
 ];
 /// More than any cache of the last level that is met holds.
 const BEYOND_CACHE: usize = 160 << 20;
+/// Rows and width of feed-forward layers that are four times as wide inside: FastViTHD's stages, SigLIP's layers.
+const FEED_FORWARD: [[usize; 2]; 3] = [[16384, 192], [4096, 384], [1024, 768]];
 /// Height, width and channels of ResNet-50's 3×3 convolutions.
 const CONVOLUTIONS: [[usize; 3]; 4] = [[56, 56, 64], [28, 28, 128], [14, 14, 256], [7, 7, 512]];
 /// Height, width, channels and kernel of FastViT's depthwise convolutions: the stages of T8 at 256, whose images stay
@@ -69,6 +71,8 @@ enum What {
     Sparse([usize; 3], [Precision; 2], usize),
     /// One row by so many matrices in turn that none is in a cache any more.
     Stream([usize; 3], Precision),
+    /// Rows and width of a layer with a GELU between its maps.
+    FeedForward([usize; 2], Precision),
     /// A 3×3 convolution that keeps height, width and channels.
     Conv([usize; 3], Precision),
     Depthwise([usize; 4]),
@@ -114,6 +118,9 @@ pub(crate) fn all() -> Vec<Case> {
         PRODUCTS.into_iter().for_each(|shape| add("gemm", What::Product(shape, precision, false)));
         if precision == Precision::Int8 {
             add("gemm-gelu", What::Product(PRODUCTS[1], precision, true));
+            FEED_FORWARD
+                .into_iter()
+                .for_each(|shape| add("feed-forward", What::FeedForward(shape, precision)));
         }
         STEPS.into_iter().for_each(|shape| add("gemv", What::Product(shape, precision, false)));
         add("gemv-stream", What::Stream(STEPS[1], precision));
@@ -158,6 +165,7 @@ impl Case {
         match self.what {
             What::Product([m, k, n], ..) | What::Stream([m, k, n], _) => format!("{m}x{k}->{n}"),
             What::Sparse([m, k, n], _, zeros) => format!("{m}x{k}->{n} {zeros}%"),
+            What::FeedForward([m, n], _) => format!("{m}x{n}->{}->{n}", 4 * n),
             What::Conv([h, w, c], _) => format!("{h}x{w}x{c} 3x3"),
             What::Depthwise([h, w, c, k]) => format!("{h}x{w}x{c} {k}x{k}"),
             What::Attention([t, h, d], _) => format!("{t}x{h}x{d}"),
@@ -188,6 +196,7 @@ impl Case {
                 product(m, pruned(level, n, k, precision, zeros), false, density(zeros))
             }
             What::Stream(shape, precision) => stream(level, shape, precision),
+            What::FeedForward(shape, precision) => layer(level, shape, precision),
             What::Conv(shape, precision) => conv(level, shape, precision),
             What::Depthwise(shape) => depthwise_conv(level, shape),
             What::Attention(shape, in_bf16) => attention(level, shape, in_bf16),
@@ -303,6 +312,22 @@ fn stream(level: Level, [m, k, n]: [usize; 3], precision: Precision) -> Subject 
                 let done = matmul(ctx, x.view(), weights, &Epilogue::default(), out.view_mut());
                 done.expect("the shapes fit");
             }
+        }),
+    }
+}
+
+fn layer(level: Level, [m, n]: [usize; 2], precision: Precision) -> Subject {
+    let maps = [weights(level, 4 * n, n, precision), weights(level, n, 4 * n, precision)];
+    let (x, bias) = (tensor(m, n), noise(4 * n));
+    let mut out = Tensor::<f32, 2>::zeroed([m, n]);
+    Subject {
+        kernel: maps[0].kernel(),
+        limit: limit(precision),
+        work: 4.0 * (m * n * 4 * n) as f64,
+        run: Box::new(move |ctx| {
+            let inner = Epilogue { activation: Activation::Gelu, ..Epilogue::bias(&bias) };
+            let epilogues = [&inner, &Epilogue::bias(&bias[..n])];
+            feed_forward(ctx, x.view(), maps.each_ref(), epilogues, out.view_mut()).expect("the shapes fit");
         }),
     }
 }
