@@ -6,9 +6,8 @@ use tiny_vlm_kernels::{
     gemm_bf16, gemm_f32, gemm_f32_sparse_panels, gemm_widened, pack_rows, quantize_strip, to_bf16,
 };
 use tiny_vlm_simd::Level;
-use tiny_vlm_tensor::{Context, View, ViewMut, split};
+use tiny_vlm_tensor::{Context, View, ViewMut};
 
-use crate::lanes::{Lanes, MOST_LANES};
 use crate::matmul::matmul;
 use crate::matrix::{Data, view};
 use crate::{Matrix, QuantError};
@@ -59,13 +58,9 @@ pub fn conv2d(
         weights,
         epilogue,
     };
-    let threads = ctx.executor.threads();
-    let columns = strips.columns(threads, oh);
-    let words = strips.words();
-    let mut buffer = ctx.scratch.take::<f32>(words * threads.min(MOST_LANES));
-    let lanes = Lanes::new(&mut buffer, words);
-    split::for_each_tile(ctx.executor, out, [strips.lines * ow, columns], |first, part| {
-        lanes.with(|lane| strips.compute(first, part, lane));
+    let tile = [strips.lines * ow, strips.columns(ctx.executor.threads(), oh)];
+    ctx.for_each_tile_with_scratch(out, tile, strips.words(), |first, part, lane: &mut [f32]| {
+        strips.compute(first, part, lane);
     });
     Ok(())
 }

@@ -54,7 +54,6 @@ mod gptq;
 mod group_scale;
 mod hessian;
 mod info;
-mod lanes;
 mod layer;
 mod matmul;
 mod matrix;
