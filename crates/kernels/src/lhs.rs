@@ -137,7 +137,6 @@ pub(crate) struct Words {
 
 impl Words {
     /// Where the word `k` of each of `count` rows is, the first of them `first`.
-    ///
     #[inline(always)]
     pub(crate) fn rows(&self, first: usize, count: usize, k: usize) -> Rows {
         let (mut y, mut x) =
