@@ -31,6 +31,7 @@ impl Mlp {
     ) -> Result<(), LayerError> {
         let activation = Epilogue { activation: self.activation, ..Epilogue::default() };
         let epilogues = [&self.first.epilogue(activation), &self.second.epilogue(epilogue)];
-        Ok(feed_forward(ctx, x, [self.first.weight(), self.second.weight()], epilogues, out)?)
+        feed_forward(ctx, x, [self.first.weight(), self.second.weight()], epilogues, out)?;
+        Ok(ctx.check()?)
     }
 }

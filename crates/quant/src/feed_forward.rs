@@ -18,7 +18,8 @@ const HELD: usize = 1 << 19;
 const LINE: usize = 16;
 
 /// Writes `epilogues[1](epilogues[0](x · firstᵀ) · secondᵀ)` to `out`: a feed-forward layer, with its activation in the
-/// first epilogue. As two of [`matmul`], bit for bit.
+/// first epilogue. As two of [`matmul`], bit for bit. Where the context is stopped meanwhile, the rest is not written; ask
+/// it afterwards.
 ///
 /// # Errors
 /// If the shapes do not fit one another; nothing is written then.
@@ -41,7 +42,11 @@ pub fn feed_forward(
     let sizes = [row_words(first.precision(), k), inner, row_words(second.precision(), inner)];
     let sizes = sizes.map(|words| (task * words).next_multiple_of(LINE));
     let tile = [task, out.shape()[1].max(1)];
+    let (stop, clock) = (ctx.stop, ctx.clock);
     ctx.for_each_tile_with_scratch(out, tile, sizes.iter().sum(), |[start, _], out, lane: &mut [f32]| {
+        if stop.check(clock).is_err() {
+            return;
+        }
         let count = out.shape()[0];
         let (input, lane) = lane.split_at_mut(sizes[0]);
         let (between, again) = lane.split_at_mut(sizes[1]);
@@ -86,6 +91,9 @@ fn one_by_one(
     let step = (HELD / inner.max(1)).clamp(1, rows.max(1));
     let mut between = ctx.scratch.take::<f32>(step * inner);
     for start in (0..rows).step_by(step) {
+        if ctx.check().is_err() {
+            break;
+        }
         let part = start..rows.min(start + step);
         let shape = [part.len(), inner];
         let Ok(mut hidden) = ViewMut::new(shape, &mut between[..shape[0] * inner]) else { break };
