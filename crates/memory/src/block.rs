@@ -41,6 +41,8 @@ impl Block {
         let layout = layout_of(bytes).ok_or(MemoryError::TooLarge { len: bytes, element_bytes: 1 })?;
         // SAFETY: the layout's size is `bytes` plus the slack for alignment, hence not zero.
         let base = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(MemoryError::OutOfMemory { bytes })?;
+        #[cfg(all(target_os = "linux", feature = "mmap"))]
+        crate::huge_pages::advise(base, layout.size());
         let offset = base.as_ptr().addr().wrapping_neg() % ALIGNMENT;
         // SAFETY: `offset` is below `ALIGNMENT`, and `layout_of` added that much to the allocation.
         let start = unsafe { base.add(offset) };

@@ -24,13 +24,16 @@
 //!
 //! # Features
 //!
-//! `mmap` (default) maps files into memory. Without it, or on a target that has no files to map, a file is read
-//! into an aligned buffer and a large output stays on the heap; no signature changes.
+//! `mmap` (default) maps files into memory, and on Linux asks for large pages behind large buffers. Without it, or on a
+//! target that has no files to map, a file is read into an aligned buffer and a large output stays on the heap; no
+//! signature changes.
 
 mod aligned_vec;
 mod block;
 mod elements;
 mod error;
+#[cfg(all(target_os = "linux", feature = "mmap"))]
+mod huge_pages;
 mod mapped_file;
 mod output;
 mod pool;
