@@ -326,8 +326,8 @@ fn layer(level: Level, [m, n]: [usize; 2], precision: Precision) -> Subject {
         work: 4.0 * (m * n * 4 * n) as f64,
         run: Box::new(move |ctx| {
             let inner = Epilogue { activation: Activation::Gelu, ..Epilogue::bias(&bias) };
-            let epilogues = [&inner, &Epilogue::bias(&bias[..n])];
-            feed_forward(ctx, x.view(), maps.each_ref(), epilogues, out.view_mut()).expect("the shapes fit");
+            let last = (&maps[1], Epilogue::bias(&bias[..n]));
+            feed_forward(ctx, x.view(), &[(&maps[0], inner)], last, out.view_mut()).expect("the shapes fit");
         }),
     }
 }

@@ -58,8 +58,8 @@ pub struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// Applied to the sum.
     pub activation: Activation,
-    /// A matrix of the output's shape that the activation is multiplied by (gated units).
-    pub gate: Option<View<'a, f32, 2>>,
+    /// Whether the activation is multiplied by what the output held before (gated units).
+    pub gated: bool,
     /// A factor for each column (layer scale).
     pub scale: Option<&'a [f32]>,
     /// Added last.
@@ -78,7 +78,6 @@ impl<'a> Epilogue<'a> {
     #[must_use]
     pub fn rows(&self, rows: Range<usize>) -> Self {
         Epilogue {
-            gate: self.gate.map(|m| m.slice(0, rows.clone())),
             residual: match self.residual {
                 Residual::Add(m) => Residual::Add(m.slice(0, rows)),
                 other => other,
@@ -95,18 +94,13 @@ impl<'a> Epilogue<'a> {
             }
             _ => Ok(()),
         };
-        let matrix = |name: &str, m: Option<View<'_, f32, 2>>| match m {
-            Some(m) if m.shape() != [rows, columns] => {
-                let [r, c] = m.shape();
-                Err(format!("{name} of {r}x{c} for an output of {rows}x{columns}"))
-            }
-            _ => Ok(()),
-        };
         vector("bias", self.bias)?;
         vector("scale", self.scale)?;
-        matrix("gate", self.gate)?;
         match self.residual {
-            Residual::Add(m) => matrix("residual", Some(m)),
+            Residual::Add(m) if m.shape() != [rows, columns] => {
+                let [r, c] = m.shape();
+                Err(format!("residual of {r}x{c} for an output of {rows}x{columns}"))
+            }
             _ => Ok(()),
         }
     }
@@ -115,7 +109,7 @@ impl<'a> Epilogue<'a> {
     pub(crate) fn is_nothing(&self) -> bool {
         self.bias.is_none()
             && self.activation == Activation::None
-            && self.gate.is_none()
+            && !self.gated
             && self.scale.is_none()
             && matches!(self.residual, Residual::None)
             && !self.rectify
@@ -315,27 +309,24 @@ impl Finish<'_, '_> {
                 None => isa.splat(1.0),
             };
             let floor = isa.splat(if ep.rectify { 0.0 } else { f32::NEG_INFINITY });
-            let place =
-                |m: View<'_, f32, 2>| (m.as_ptr().add(self.row * m.strides()[0] + column), m.strides()[0]);
-            let (gate, gate_stride) = ep.gate.map_or((null(), 0), place);
             let (residual, residual_stride) = match ep.residual {
                 Residual::None => (null(), 0),
-                Residual::Add(m) => place(m),
+                Residual::Add(m) => (m.as_ptr().add(self.row * m.strides()[0] + column), m.strides()[0]),
                 Residual::Output => (self.to.add(c).cast_const(), self.to_stride),
             };
             for r in 0..self.rows {
                 let sums = isa.load(self.from.add(r * self.from_stride + c));
                 let x = convert.value(isa, sums, self.row + r, channels);
                 let mut x = f.apply(isa, C::COARSE, isa.add(x, bias));
-                if !gate.is_null() {
-                    x = isa.mul(x, load::<I, WHOLE>(isa, gate.add(r * gate_stride), n));
+                let to = self.to.add(r * self.to_stride + c);
+                if ep.gated {
+                    x = isa.mul(x, load::<I, WHOLE>(isa, to, n));
                 }
                 x = isa.mul(x, scale);
                 if !residual.is_null() {
                     x = isa.add(load::<I, WHOLE>(isa, residual.add(r * residual_stride), n), x);
                 }
                 x = isa.max(floor, x);
-                let to = self.to.add(r * self.to_stride + c);
                 if WHOLE { isa.store(to, x) } else { isa.store_first(to, n, x) }
             }
         }
@@ -359,9 +350,8 @@ unsafe fn load<I: Isa, const WHOLE: bool>(isa: I, from: *const f32, n: usize) ->
 pub(crate) fn check(epilogue: &Epilogue<'_>, out: &OutMut<'_>) {
     let reaches = |v: Option<&[f32]>| v.is_none_or(|v| v.len() >= out.columns().end);
     assert!(reaches(epilogue.bias) && reaches(epilogue.scale), "epilogue vector shorter than the output");
-    let covers = |m: &View<'_, f32, 2>| m.shape()[0] >= out.rows().end && m.shape()[1] >= out.columns().end;
-    assert!(epilogue.gate.as_ref().is_none_or(covers), "gate smaller than the output");
     if let Residual::Add(m) = &epilogue.residual {
-        assert!(covers(m), "residual smaller than the output");
+        let covers = m.shape()[0] >= out.rows().end && m.shape()[1] >= out.columns().end;
+        assert!(covers, "residual smaller than the output");
     }
 }

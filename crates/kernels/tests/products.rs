@@ -106,7 +106,7 @@ fn epilogues_apply_in_order() {
     for [m, n, k] in [[1, 1, 1], [5, 33, 7], [13, 40, 1500]] {
         let (x, w) = (random(m * k, 1), random(n * k, 2));
         let (bias, scale) = (random(n, 3), random(n, 4));
-        let (gate, residual) = (random(m * (n + 1), 5), random(m * (n + 2), 6));
+        let residual = random(m * (n + 2), 6);
         let before = random(m * n, 7);
         let packed_w = packed(&w, n, k);
         let weights = Packed::new(&packed_w, n, k).unwrap();
@@ -117,7 +117,7 @@ fn epilogues_apply_in_order() {
                     let epilogue = Epilogue {
                         bias: full.then_some(&bias),
                         activation: if full { Activation::Relu } else { Activation::None },
-                        gate: full.then(|| rows(&gate, m, n, n + 1)),
+                        gated: full,
                         scale: full.then_some(&scale),
                         residual: match residual_kind {
                             0 => Residual::None,
@@ -135,7 +135,7 @@ fn epilogues_apply_in_order() {
                             let mut y = sums[at];
                             if full {
                                 y = (y + f64::from(bias[j])).max(0.0);
-                                y *= f64::from(gate[i * (n + 1) + j]) * f64::from(scale[j]);
+                                y *= f64::from(before[at]) * f64::from(scale[j]);
                             }
                             y += match residual_kind {
                                 0 => 0.0,

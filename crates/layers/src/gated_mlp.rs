@@ -2,12 +2,10 @@
 
 use tiny_vlm_kernels::{Activation, Epilogue, Residual};
 use tiny_vlm_memory::AlignedVec;
+use tiny_vlm_quant::feed_forward;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
-use crate::{
-    LayerError, Linear,
-    linear::{SharedInput, factors},
-};
+use crate::{LayerError, Linear, linear::factors};
 
 /// `down(act(gate(x)) ∘ up(x))`; with SiLU it is SwiGLU.
 #[derive(Debug)]
@@ -42,18 +40,12 @@ impl GatedMlp {
         x: View<'_, f32, 2>,
         out: ViewMut<'_, f32, 2>,
     ) -> Result<(), LayerError> {
-        let shape = [x.shape()[0], self.gate.outputs()];
-        let mut up = ctx.scratch.take::<f32>(shape[0] * shape[1]);
-        let mut gated = ctx.scratch.take::<f32>(shape[0] * shape[1]);
-        let x = SharedInput::new(ctx, x, [&self.up, &self.gate]);
-        x.forward(ctx, [(&self.up, Epilogue::default(), ViewMut::new(shape, &mut up)?)])?;
-        let up = View::new(shape, &up)?;
-        let gate = Epilogue { activation: self.activation, gate: Some(up), ..Epilogue::default() };
-        x.forward(ctx, [(&self.gate, gate, ViewMut::new(shape, &mut gated)?)])?;
-        drop(x);
+        let gate = Epilogue { activation: self.activation, gated: true, ..Epilogue::default() };
+        let inner = [self.up.map(Epilogue::default()), self.gate.map(gate)];
         let scale = self.output_scale.as_deref();
         let residual = Epilogue { residual: Residual::Output, scale, ..Epilogue::default() };
-        self.down.forward_with(ctx, View::new(shape, &gated)?, residual, out)
+        feed_forward(ctx, x, &inner, self.down.map(residual), out)?;
+        Ok(ctx.check()?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tiny_vlm_kernels::Epilogue;
 use tiny_vlm_memory::AlignedVec;
-use tiny_vlm_quant::{Matrix, Prepared, matmul, matmul_each};
+use tiny_vlm_quant::{Map, Matrix, Prepared, matmul, matmul_each};
 use tiny_vlm_tensor::{Context, View, ViewMut};
 use tiny_vlm_weights::Scope;
 
@@ -77,6 +77,11 @@ impl Linear {
     pub(crate) fn epilogue<'a>(&'a self, epilogue: Epilogue<'a>) -> Epilogue<'a> {
         Epilogue { bias: self.bias.as_deref(), ..epilogue }
     }
+
+    /// The map as a part of a feed-forward layer.
+    pub(crate) fn map<'a>(&'a self, epilogue: Epilogue<'a>) -> Map<'a> {
+        (&self.weight, self.epilogue(epilogue))
+    }
 }
 
 /// A factor for each of `columns` columns; nothing where it would change nothing.
@@ -97,8 +102,7 @@ pub(crate) struct SharedInput<'a> {
 
 impl<'a> SharedInput<'a> {
     pub(crate) fn new<const N: usize>(ctx: &Context<'a>, x: View<'a, f32, 2>, maps: [&Linear; N]) -> Self {
-        let form = |map: &Linear| (map.weight.precision(), map.weight.level());
-        let alike = maps.windows(2).all(|pair| form(pair[0]) == form(pair[1]));
+        let alike = maps.windows(2).all(|pair| pair[1].weight.takes_as(&pair[0].weight));
         let prepared = maps.first().filter(|_| alike).map(|map| Prepared::new(ctx, x, &map.weight));
         Self { x, prepared }
     }

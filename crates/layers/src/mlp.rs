@@ -30,8 +30,7 @@ impl Mlp {
         out: ViewMut<'_, f32, 2>,
     ) -> Result<(), LayerError> {
         let activation = Epilogue { activation: self.activation, ..Epilogue::default() };
-        let epilogues = [&self.first.epilogue(activation), &self.second.epilogue(epilogue)];
-        feed_forward(ctx, x, [self.first.weight(), self.second.weight()], epilogues, out)?;
+        feed_forward(ctx, x, &[self.first.map(activation)], self.second.map(epilogue), out)?;
         Ok(ctx.check()?)
     }
 }

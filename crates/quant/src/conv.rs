@@ -79,16 +79,22 @@ struct Strips<'a> {
 }
 
 impl Strips<'_> {
-    /// Output channels of a task: all, unless there are too few strips to go round.
+    /// Output channels of a task: all, unless there are too few strips to go round evenly. Each part of a strip's channels
+    /// brings the strip into its own form again.
     fn columns(&self, threads: usize, height: usize) -> usize {
         let (n, k) = (self.weights.rows().max(1), self.weights.columns());
         let strips = height.div_ceil(self.lines);
         let work = strips.saturating_mul(self.lines * self.line).saturating_mul(n).saturating_mul(k);
-        if threads == 1 || strips >= 2 * threads || work < 1 << 20 {
-            n
+        let parts = if threads == 1 || work < 1 << 20 {
+            1
+        } else if strips < 2 * threads {
+            (2 * threads).div_ceil(strips)
+        } else if strips < 8 * threads && !strips.is_multiple_of(threads) {
+            2
         } else {
-            n.div_ceil((2 * threads).div_ceil(strips)).next_multiple_of(32)
-        }
+            1
+        };
+        if parts == 1 { n } else { n.div_ceil(parts).next_multiple_of(2 * PANEL) }
     }
 
     /// Values of K a step of the product takes.

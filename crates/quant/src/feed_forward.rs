@@ -1,9 +1,9 @@
-//! Two products one behind the other, some rows at a time, so that what is between them stays in a thread's cache.
+//! Products one behind the other, some rows at a time, so that what is between them stays in a thread's cache.
 
 use tiny_vlm_kernels::{Epilogue, OutMut};
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
-use crate::matmul::{check, convert_rows, matmul, row_words};
+use crate::matmul::{LINE, Prepared, check, convert_rows, matmul, matmul_each, multiply_rows, row_words};
 use crate::{Matrix, Precision, QuantError};
 
 /// Values between the products that a task holds: half of a second-level cache.
@@ -14,32 +14,40 @@ const LEAST_ROWS: usize = 128;
 const FEW_ROWS: usize = 48;
 /// Values between the products that are held at once where a task has a part of the columns.
 const HELD: usize = 1 << 19;
-/// Words of a cache line.
-const LINE: usize = 16;
 
-/// Writes `epilogues[1](epilogues[0](x · firstᵀ) · secondᵀ)` to `out`: a feed-forward layer, with its activation in the
-/// first epilogue. As two of [`matmul`], bit for bit. Where the context is stopped meanwhile, the rest is not written; ask
-/// it afterwards.
+/// A linear map of a feed-forward layer, and what is done to its products.
+pub type Map<'a> = (&'a Matrix, Epilogue<'a>);
+
+/// Writes `last(inner(x))` to `out`: a feed-forward layer, with its activation in the epilogue of an inner map. Of several
+/// inner maps each writes over the one before it, and by its epilogue takes that in: `[up, gate]` with
+/// [`gated`](Epilogue::gated) for the gate. As [`matmul`] for each, bit for bit. Where the context is stopped meanwhile, the
+/// rest is not written; ask it afterwards.
 ///
 /// # Errors
-/// If the shapes do not fit one another; nothing is written then.
+/// If the shapes do not fit one another or there is no inner map; nothing is written then.
 pub fn feed_forward(
     ctx: &Context<'_>,
     x: View<'_, f32, 2>,
-    [first, second]: [&Matrix; 2],
-    epilogues: [&Epilogue<'_>; 2],
+    inner: &[Map<'_>],
+    last: Map<'_>,
     out: ViewMut<'_, f32, 2>,
 ) -> Result<(), QuantError> {
-    let ([rows, k], inner) = (x.shape(), first.rows());
-    check([rows, k], first, epilogues[0], [rows, inner])?;
-    check([rows, inner], second, epilogues[1], out.shape())?;
-    let task = task_rows(rows, inner, ctx.executor.threads());
-    let sparse = [first, second].iter().any(|matrix| Precision::SPARSE.contains(&matrix.precision()));
-    if sparse || task < FEW_ROWS {
-        return one_by_one(ctx, x, [first, second], epilogues, out);
+    let ([rows, k], width) = (x.shape(), last.0.columns());
+    for (matrix, epilogue) in inner {
+        check([rows, k], matrix, epilogue, [rows, width])?;
     }
-    // Rows as they go into either product, and those between.
-    let sizes = [row_words(first.precision(), k), inner, row_words(second.precision(), inner)];
+    check([rows, width], last.0, &last.1, out.shape())?;
+    if inner.is_empty() {
+        return Err(QuantError::Shapes { x: vec![rows, k], weights: [width, 0], out: vec![rows, width] });
+    }
+    let task = task_rows(rows, width, ctx.executor.threads());
+    let mut matrices = inner.iter().chain([&last]).map(|(matrix, _)| matrix);
+    if task < FEW_ROWS || matrices.any(|matrix| Precision::SPARSE.contains(&matrix.precision())) {
+        return one_by_one(ctx, x, inner, last, out);
+    }
+    // Rows as they go into the inner maps, as they come out of them, and as they go into the last.
+    let input = inner.iter().map(|(matrix, _)| row_words(matrix.precision(), k)).max();
+    let sizes = [input.unwrap_or(0), width, row_words(last.0.precision(), width)];
     let sizes = sizes.map(|words| (task * words).next_multiple_of(LINE));
     let tile = [task, out.shape()[1].max(1)];
     let (stop, clock) = (ctx.stop, ctx.clock);
@@ -47,35 +55,29 @@ pub fn feed_forward(
         if stop.check(clock).is_err() {
             return;
         }
-        let count = out.shape()[0];
+        let part = start..start + out.shape()[0];
         let (input, lane) = lane.split_at_mut(sizes[0]);
         let (between, again) = lane.split_at_mut(sizes[1]);
-        let Ok(mut hidden) = ViewMut::new([count, inner], &mut between[..count * inner]) else { return };
-        let part = start..start + count;
-        multiply(x.slice(0, part.clone()), first, &epilogues[0].rows(part.clone()), input, hidden.reborrow());
-        multiply(hidden.view(), second, &epilogues[1].rows(part), again, out);
+        let between = &mut between[..part.len() * width];
+        let Ok(mut hidden) = ViewMut::new([part.len(), width], between) else { return };
+        let x = x.slice(0, part.clone());
+        for (number, (matrix, epilogue)) in inner.iter().enumerate() {
+            let words = &mut input[..part.len() * row_words(matrix.precision(), k)];
+            if number == 0 || !matrix.takes_as(inner[number - 1].0) {
+                convert_rows(x, 0, matrix, words);
+            }
+            if let Some(operand) = matrix.operand(x, words) {
+                matrix.multiply(&operand, &epilogue.rows(part.clone()), OutMut::from(hidden.reborrow()));
+            }
+        }
+        multiply_rows(hidden.view(), last.0, &last.1.rows(part), again, out);
     });
     Ok(())
 }
 
-/// A product on the calling thread, its activations converted in `words`.
-fn multiply(
-    x: View<'_, f32, 2>,
-    weights: &Matrix,
-    epilogue: &Epilogue<'_>,
-    words: &mut [f32],
-    out: ViewMut<'_, f32, 2>,
-) {
-    let words = &mut words[..x.shape()[0] * row_words(weights.precision(), x.shape()[1])];
-    convert_rows(x, 0, weights, words);
-    if let Some(operand) = weights.operand(x, words) {
-        weights.multiply(&operand, epilogue, OutMut::from(out));
-    }
-}
-
 /// Rows of a task.
-fn task_rows(rows: usize, inner: usize, threads: usize) -> usize {
-    let most = (HIDDEN / inner.max(1)).max(LEAST_ROWS);
+fn task_rows(rows: usize, width: usize, threads: usize) -> usize {
+    let most = (HIDDEN / width.max(1)).max(LEAST_ROWS);
     rows.div_ceil(rows.div_ceil(most).max(1).next_multiple_of(threads.max(1)))
 }
 
@@ -83,24 +85,33 @@ fn task_rows(rows: usize, inner: usize, threads: usize) -> usize {
 fn one_by_one(
     ctx: &Context<'_>,
     x: View<'_, f32, 2>,
-    [first, second]: [&Matrix; 2],
-    epilogues: [&Epilogue<'_>; 2],
+    inner: &[Map<'_>],
+    last: Map<'_>,
     mut out: ViewMut<'_, f32, 2>,
 ) -> Result<(), QuantError> {
-    let (rows, inner) = (x.shape()[0], first.rows());
-    let step = (HELD / inner.max(1)).clamp(1, rows.max(1));
-    let mut between = ctx.scratch.take::<f32>(step * inner);
+    let (rows, width) = (x.shape()[0], last.0.columns());
+    let step = (HELD / width.max(1)).clamp(1, rows.max(1));
+    let mut between = ctx.scratch.take::<f32>(step * width);
     for start in (0..rows).step_by(step) {
         if ctx.check().is_err() {
             break;
         }
         let part = start..rows.min(start + step);
-        let shape = [part.len(), inner];
-        let Ok(mut hidden) = ViewMut::new(shape, &mut between[..shape[0] * inner]) else { break };
+        let shape = [part.len(), width];
+        let Ok(mut hidden) = ViewMut::new(shape, &mut between[..shape[0] * width]) else { break };
         let x = x.slice(0, part.clone());
-        matmul(ctx, x, first, &epilogues[0].rows(part.clone()), hidden.reborrow())?;
+        let mut prepared: Option<(&Matrix, Prepared<'_>)> = None;
+        for (matrix, epilogue) in inner {
+            let prepared = match &mut prepared {
+                Some((like, prepared)) if matrix.takes_as(like) => prepared,
+                other => &mut other.insert((matrix, Prepared::new(ctx, x, matrix))).1,
+            };
+            let product = (*matrix, epilogue.rows(part.clone()), hidden.reborrow());
+            matmul_each(ctx, prepared, [product])?;
+        }
+        drop(prepared);
         let out = out.reborrow().slice(0, part.clone());
-        matmul(ctx, hidden.view(), second, &epilogues[1].rows(part), out)?;
+        matmul(ctx, hidden.view(), last.0, &last.1.rows(part), out)?;
     }
     Ok(())
 }
@@ -144,12 +155,44 @@ mod tests {
                 for threads in [1, 3] {
                     let workspace = Workspace::new(threads);
                     let mut out = Tensor::<f32, 2>::zeroed([rows, n]);
-                    let maps = [&first, &second];
-                    feed_forward(&workspace.context(), x.view(), maps, [&activation, &add], out.view_mut())
+                    let inner = [(&first, activation)];
+                    feed_forward(&workspace.context(), x.view(), &inner, (&second, add), out.view_mut())
                         .unwrap();
                     assert_eq!(out.data(), expected.data(), "{precision}: {rows} rows, {threads} threads");
                 }
             }
+        }
+    }
+
+    /// The second inner map writes over the first, in another precision than it and in the same.
+    #[test]
+    fn a_gate_is_multiplied_by_what_the_map_before_it_wrote() {
+        let (rows, k, inner, n) = (130, 70, 99, 33);
+        let x = Tensor::from_slice([rows, k], &random(rows * k, 1)).unwrap();
+        let gated = Epilogue { activation: Activation::Silu, gated: true, ..Epilogue::default() };
+        let nothing = Epilogue::default();
+        let matrix = |n: usize, k: usize, seed, precision| {
+            Matrix::from_f32(n, k, &random(n * k, seed), precision).unwrap()
+        };
+        for (precision, of_gate) in [
+            (Precision::F32, Precision::F32),
+            (Precision::Int8, Precision::Int8),
+            (Precision::Int8, Precision::Bf16),
+            (Precision::Int8Sparse, Precision::F32),
+        ] {
+            let (up, gate) = (matrix(inner, k, 2, precision), matrix(inner, k, 3, of_gate));
+            let down = matrix(n, inner, 4, precision);
+            let workspace = Workspace::new(2);
+            let ctx = workspace.context();
+            let mut hidden = Tensor::<f32, 2>::zeroed([rows, inner]);
+            let mut expected = Tensor::<f32, 2>::zeroed([rows, n]);
+            matmul(&ctx, x.view(), &up, &nothing, hidden.view_mut()).unwrap();
+            matmul(&ctx, x.view(), &gate, &gated, hidden.view_mut()).unwrap();
+            matmul(&ctx, hidden.view(), &down, &nothing, expected.view_mut()).unwrap();
+            let mut out = Tensor::<f32, 2>::zeroed([rows, n]);
+            let maps = [(&up, nothing), (&gate, gated)];
+            feed_forward(&ctx, x.view(), &maps, (&down, nothing), out.view_mut()).unwrap();
+            assert_eq!(out.data(), expected.data(), "{precision} {of_gate}");
         }
     }
 
@@ -161,16 +204,12 @@ mod tests {
         let x = Tensor::<f32, 2>::zeroed([2, 4]);
         let mut out = Tensor::<f32, 2>::zeroed([2, 3]);
         let nothing = Epilogue::default();
-        let outcome = feed_forward(
-            &workspace.context(),
-            x.view(),
-            [&first, &second],
-            [&nothing, &nothing],
-            out.view_mut(),
-        );
+        let ctx = workspace.context();
+        let outcome = feed_forward(&ctx, x.view(), &[(&first, nothing)], (&second, nothing), out.view_mut());
         assert_eq!(
             outcome.unwrap_err(),
-            QuantError::Shapes { x: vec![2, 6], weights: [3, 5], out: vec![2, 3] }
+            QuantError::Shapes { x: vec![2, 4], weights: [6, 4], out: vec![2, 5] }
         );
+        assert!(feed_forward(&ctx, x.view(), &[], (&second, nothing), out.view_mut()).is_err());
     }
 }

@@ -69,7 +69,7 @@ mod sparse;
 
 pub use conv::conv2d;
 pub use error::QuantError;
-pub use feed_forward::feed_forward;
+pub use feed_forward::{Map, feed_forward};
 pub use gptq::{calibrate_groups, calibrate_rows};
 pub use hessian::{Calibration, Hessian};
 pub use info::{KernelName, kernel_names};

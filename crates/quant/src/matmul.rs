@@ -36,6 +36,12 @@ enum Form<'a> {
 /// Up to so many rows a product takes as long as reading the weights does.
 const READING_ROWS: usize = 8;
 
+/// The least rows of a task that has all channels: fewer would wait for the weights.
+const TASK_ROWS: usize = 48;
+
+/// Words of a cache line.
+pub(crate) const LINE: usize = 16;
+
 /// Up to so many rows sparse weights are multiplied row by row. A panel of 16 rows costs as much whatever part of it is
 /// filled, but reads the weights once.
 const FEW_ROWS: usize = 4;
@@ -154,8 +160,35 @@ pub fn matmul(
     epilogue: &Epilogue<'_>,
     out: ViewMut<'_, f32, 2>,
 ) -> Result<(), QuantError> {
-    check(x.shape(), weights, epilogue, out.shape())?;
-    matmul_each(ctx, &Prepared::new(ctx, x, weights), [(weights, *epilogue, out)])
+    let ([m, k], n) = (x.shape(), weights.rows());
+    check([m, k], weights, epilogue, out.shape())?;
+    let (tile, words) = (tile(ctx, [m, n, k], weights.precision()), row_words(weights.precision(), k));
+    let sparse = Precision::SPARSE.contains(&weights.precision());
+    if tile[1] < n || words == 0 || sparse {
+        return matmul_each(ctx, &Prepared::new(ctx, x, weights), [(weights, *epilogue, out)]);
+    }
+    // A task that has all channels is the only one to take its rows, and converts them where it multiplies them.
+    let words = (tile[0] * words).next_multiple_of(LINE);
+    ctx.for_each_tile_with_scratch(out, tile, words, |[start, _], out, words: &mut [f32]| {
+        let rows = start..start + out.shape()[0];
+        multiply_rows(x.slice(0, rows.clone()), weights, &epilogue.rows(rows), words, out);
+    });
+    Ok(())
+}
+
+/// A product of dense weights on the calling thread, its activations converted in `words`.
+pub(crate) fn multiply_rows(
+    x: View<'_, f32, 2>,
+    weights: &Matrix,
+    epilogue: &Epilogue<'_>,
+    words: &mut [f32],
+    out: ViewMut<'_, f32, 2>,
+) {
+    let words = &mut words[..x.shape()[0] * row_words(weights.precision(), x.shape()[1])];
+    convert_rows(x, 0, weights, words);
+    if let Some(operand) = weights.operand(x, words) {
+        weights.multiply(&operand, epilogue, OutMut::from(out));
+    }
 }
 
 /// As [`matmul`] for one or several matrices, each with its epilogue and its output, with activations that were prepared
@@ -278,11 +311,11 @@ pub(crate) fn check(
     epilogue.fits(m, n).map_err(QuantError::Epilogue)
 }
 
-/// Rows and columns of a task. Every choice gives the same results; this one keeps tasks above some microseconds,
-/// cuts rows where there are enough of them, so that each task reads all weights once, and otherwise channels, in
-/// whole groups of panels, so that each reads its own.
+/// Rows and columns of a task. Every choice gives the same results; this one keeps tasks above some microseconds and
+/// gives every thread as many of them. It cuts rows where there are enough, so that a task reads all weights for many
+/// rows, and otherwise channels, in whole groups of panels, so that each reads its own.
 pub(crate) fn tile(ctx: &Context<'_>, [m, n, k]: [usize; 3], precision: Precision) -> [usize; 2] {
-    let threads = ctx.executor.threads();
+    let (threads, m) = (ctx.executor.threads(), m.max(1));
     let work = m.max(READING_ROWS).saturating_mul(n).saturating_mul(k);
     let least = match precision {
         Precision::Int8 | Precision::Int8Sparse | Precision::Int4(_) | Precision::Int2(_) => 1 << 20,
@@ -290,18 +323,17 @@ pub(crate) fn tile(ctx: &Context<'_>, [m, n, k]: [usize; 3], precision: Precisio
         _ => 1 << 18,
     };
     if threads == 1 || work < 2 * least {
-        return [m.max(1), n.max(1)];
+        return [m, n.max(1)];
     }
-    let tasks = (work / least).clamp(2, 4 * threads);
-    // Whole tiles; those of sparse weights begin with a panel of rows.
-    let rows = if Precision::SPARSE.contains(&precision) { 2 * PANEL } else { 12 };
-    if m >= rows * tasks {
-        [m.div_ceil(tasks).next_multiple_of(rows), n.max(1)]
-    } else if m >= 96 {
-        [m.div_ceil(tasks / 2).next_multiple_of(rows), n.div_ceil(2).next_multiple_of(128)]
-    } else {
-        // As many tasks for every thread, where there are more than threads.
-        let tasks = if tasks > threads { tasks / threads * threads } else { tasks };
-        [m, n.div_ceil(tasks).next_multiple_of(4 * PANEL)]
+    let even = |tasks: usize| if tasks > threads { tasks / threads * threads } else { tasks };
+    let tasks = even((work / least).clamp(2, 4 * threads));
+    // Tiles of sparse weights begin with a panel of rows.
+    let whole = if Precision::SPARSE.contains(&precision) { 2 * PANEL } else { 1 };
+    let by_rows = even((m / TASK_ROWS).min(tasks));
+    if by_rows >= threads.min(tasks) {
+        return [m.div_ceil(by_rows).next_multiple_of(whole), n];
     }
+    let columns = n.div_ceil(tasks).next_multiple_of(4 * PANEL);
+    let by_rows = threads.min(tasks).div_ceil(n.div_ceil(columns)).clamp(1, m);
+    [m.div_ceil(by_rows).next_multiple_of(whole), columns]
 }

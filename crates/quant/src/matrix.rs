@@ -294,6 +294,11 @@ impl Matrix {
         }
     }
 
+    /// Whether activations that were prepared for `other` serve this matrix, too.
+    pub fn takes_as(&self, other: &Matrix) -> bool {
+        (self.precision(), self.level) == (other.precision(), other.level)
+    }
+
     /// The instruction set that products take.
     pub fn level(&self) -> Level {
         self.level

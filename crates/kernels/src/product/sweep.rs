@@ -50,8 +50,9 @@ pub(crate) unsafe fn sweep<I: Isa, P: Product<I>>(
     let tile = P::TILE;
     let block_rows = (ROW_BLOCK / row_bytes).max(4 * tile.rows);
     let blocks = rows.len().div_ceil(block_rows);
-    // Partial sums kept in the output would overwrite what is to be added to them.
-    let resumes = P::RESUMES && lhs.runs == 1 && !matches!(ep.residual, Residual::Output);
+    // Partial sums kept in the output would overwrite what is to be added to them or multiplied by.
+    let keeps = ep.gated || matches!(ep.residual, Residual::Output);
+    let resumes = P::RESUMES && lhs.runs == 1 && !keeps;
     let k_block = if resumes { K_BLOCK } else { usize::MAX };
     let mut sums = Sums([0.0; MOST_ACCUMULATORS * LANES]);
     let sums = sums.0.as_mut_ptr();
