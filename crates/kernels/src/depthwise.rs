@@ -284,6 +284,8 @@ fn gather<I: Isa>(isa: I, pixels: &[f32], c: usize, n: usize, inside: Range<usiz
     for (i, to) in to.iter_mut().enumerate() {
         // SAFETY: 16 channels of every pixel are there, as has just been checked of the last one.
         isa.store_array(to, unsafe { isa.load(pixels.as_ptr().add(i * c)) });
+        // What the next 16 channels read: a line here and there, which no machine foresees.
+        isa.prefetch(pixels.as_ptr().wrapping_add(i * c + LANES));
     }
 }
 
@@ -375,6 +377,8 @@ impl<const K: usize> Window<'_, K> {
             unsafe {
                 let to = to.add(t * step);
                 if n == LANES { isa.store(to, acc[t]) } else { isa.store_first(to, n, acc[t]) }
+                // Where the next 16 channels go: a store that misses has its line read first.
+                isa.prefetch(to.wrapping_add(LANES));
             }
         }
     }
