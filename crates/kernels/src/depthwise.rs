@@ -376,7 +376,11 @@ impl<const K: usize> Window<'_, K> {
             // SAFETY: the caller promises room for these values.
             unsafe {
                 let to = to.add(t * step);
-                if n == LANES { isa.store(to, acc[t]) } else { isa.store_first(to, n, acc[t]) }
+                if n == LANES {
+                    isa.store(to, acc[t])
+                } else {
+                    isa.store_first(to, n, acc[t])
+                }
                 // Where the next 16 channels go: a store that misses has its line read first.
                 isa.prefetch(to.wrapping_add(LANES));
             }

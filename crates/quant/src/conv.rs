@@ -6,7 +6,7 @@ use tiny_vlm_kernels::{
     gemm_bf16, gemm_f32, gemm_f32_sparse_panels, gemm_widened, pack_rows, quantize_strip, to_bf16,
 };
 use tiny_vlm_simd::Level;
-use tiny_vlm_tensor::{Context, View, ViewMut};
+use tiny_vlm_tensor::{Context, View, ViewMut, split};
 
 use crate::matmul::matmul;
 use crate::matrix::{Data, view};
@@ -44,8 +44,18 @@ pub fn conv2d(
     let image = x.data().ok_or_else(|| gaps(x.strides()))?;
     let strides = out.strides();
     let out = out.reshape([oh * ow, n]).map_err(|_| gaps(strides))?;
-    if *shape == ConvShape::square(1, 1, 0) {
-        let x = x.reshape([h * w, c]).map_err(|_| gaps(x.strides()))?;
+    if shape.kernel == [1, 1] && !shape.is_padded() {
+        // A product of the pixels that it takes.
+        if shape.stride == [1, 1] {
+            let x = x.reshape([h * w, c]).map_err(|_| gaps(x.strides()))?;
+            return matmul(ctx, x, weights, epilogue, out);
+        }
+        let mut taken = ctx.scratch.take::<f32>(oh * ow * c);
+        split::for_each_chunk(ctx.executor, &mut taken, (ow * c).max(1), |y, line| {
+            let pixels = image[y * shape.stride[0] * w * c..].chunks_exact(c).step_by(shape.stride[1]);
+            line.chunks_exact_mut(c).zip(pixels).for_each(|(to, pixel)| to.copy_from_slice(pixel));
+        });
+        let x = View::new([oh * ow, c], &taken).map_err(|_| gaps(x.strides()))?;
         return matmul(ctx, x, weights, epilogue, out);
     }
 

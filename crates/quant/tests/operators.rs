@@ -85,6 +85,8 @@ fn convolutions_are_close_and_the_same_for_every_number_of_threads() {
         ([13, 12, 16], 17, ConvShape::square(1, 2, 0)),
         ([14, 8, 5], 33, ConvShape::square(4, 4, 0)),
         ([11, 23, 7], 5, oblong),
+        // Seven strips, which do not go round: their channels are parted.
+        ([28, 28, 32], 40, ConvShape::square(3, 1, 1)),
     ] {
         let [oh, ow] = conv.output([h, w]).unwrap();
         let [kh, kw] = conv.kernel;
