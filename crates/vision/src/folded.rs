@@ -141,10 +141,7 @@ impl Folded {
         if self.weight.len() != outputs * inputs * taps || self.bias.len() != outputs {
             return Conv2d::new(scope.made_matrix(leaf, 0, 0, &[]), None, shape);
         }
-        let mut rows = Vec::with_capacity(self.weight.len());
-        for kernel in self.weight.chunks_exact((inputs * taps).max(1)) {
-            rows.extend((0..taps).flat_map(|tap| kernel[tap..].iter().step_by(taps)));
-        }
+        let rows = if taps == 1 { self.weight } else { taps_outermost(&self.weight, inputs, taps) };
         let weight = scope.made_matrix(leaf, outputs, inputs * taps, &rows);
         Conv2d::new(weight, Some(AlignedVec::try_from_slice(&self.bias)?), shape)
     }
@@ -183,6 +180,18 @@ impl Folded {
         bias.iter_mut().zip(biases).for_each(|(place, bias)| *place = *bias);
         DepthwiseConv2d::new(weight, Some(bias), shape)
     }
+}
+
+/// Kernels with their channels side by side, `[outputs, side, side, inputs]`.
+fn taps_outermost(weight: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
+    let mut rows = vec![0.0; weight.len()];
+    let kernel = (inputs * taps).max(1);
+    for (to, from) in rows.chunks_exact_mut(kernel).zip(weight.chunks_exact(kernel)) {
+        for (tap, to) in to.chunks_exact_mut(inputs).enumerate() {
+            to.iter_mut().zip(from[tap..].iter().step_by(taps)).for_each(|(to, from)| *to = *from);
+        }
+    }
+    rows
 }
 
 fn kernel(scope: &Scope<'_>, sizes: Sizes) -> Tensor<f32, 4> {
