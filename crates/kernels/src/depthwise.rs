@@ -37,8 +37,8 @@ pub struct DepthwiseInput<'a> {
     pub conv: ConvShape,
 }
 
-/// Computes some rows of `epilogue(x ∗ weights)`. `weights` is `[kh][kw][channels]`; the rectangle covers whole
-/// lines of output pixels (its rows are pixels) and all channels.
+/// Computes a rectangle of `epilogue(x ∗ weights)`. `weights` is `[kh][kw][channels]`; the rectangle covers whole
+/// lines of output pixels (its rows are pixels) of channels from a multiple of 16 on.
 ///
 /// # Panics
 /// If the shapes do not fit one another.
@@ -56,11 +56,12 @@ pub fn depthwise(
     level.run(Depthwise { input, weights, epilogue, lines, out });
 }
 
-/// Computes some rows of a pooling, as [`depthwise`].
+/// Computes some rows of a pooling, as [`depthwise`], of all channels.
 ///
 /// # Panics
 /// If the shapes do not fit one another.
 pub fn pool(level: Level, input: &DepthwiseInput<'_>, kind: Pool, out: OutMut<'_>) {
+    assert_eq!(out.columns(), 0..input.shape[2], "output channels");
     let lines = lines(input, &out);
     level.run(Pooling { input, kind, lines, out });
 }
@@ -75,7 +76,8 @@ fn lines(input: &DepthwiseInput<'_>, out: &OutMut<'_>) -> (Range<usize>, usize) 
         rows.start.is_multiple_of(ow) && rows.end.is_multiple_of(ow) && rows.end <= oh * ow,
         "output pixels {rows:?} are not whole lines of {oh}x{ow}"
     );
-    assert_eq!(out.columns(), 0..c, "output channels");
+    let channels = out.columns();
+    assert!(channels.start.is_multiple_of(LANES) && channels.end <= c, "output channels {channels:?} of {c}");
     (rows.start / ow..rows.end / ow, ow)
 }
 
@@ -139,8 +141,9 @@ impl Depthwise<'_, '_> {
         let mut strip = Strip([[[0.0; LANES]; COLUMNS]; K]);
         let mut taps = Taps([[[0.0; LANES]; K]; K]);
         let mut sums = Sums([0.0; CHUNK * LANES]);
-        for channel in (0..c).step_by(LANES) {
-            let n = (c - channel).min(LANES);
+        let channels = self.out.columns();
+        for channel in channels.clone().step_by(LANES) {
+            let n = (channels.end - channel).min(LANES);
             let weights = self.weights.chunks_exact(c);
             for (tap, weights) in taps.0.as_flattened_mut().iter_mut().zip(weights) {
                 isa.store_array(tap, isa.load_slice(&weights[channel..channel + n]));
@@ -180,11 +183,12 @@ impl Depthwise<'_, '_> {
         let conv = self.input.conv;
         let (lines, ow) = self.lines.clone();
         let mut sums = Sums([0.0; CHUNK * LANES]);
+        let channels = self.out.columns();
         for (i, oy) in lines.enumerate() {
             let rows = inside(oy * conv.stride[0], conv.pad_rows[0], conv.kernel[0], h);
             let top = (oy * conv.stride[0] + rows.start).saturating_sub(conv.pad_rows[0]);
-            for channel in (0..c).step_by(LANES) {
-                let n = (c - channel).min(LANES);
+            for channel in channels.clone().step_by(LANES) {
+                let n = (channels.end - channel).min(LANES);
                 let bias = self.bias(isa, channel, n);
                 for x in (0..ow).step_by(CHUNK) {
                     let end = (x + CHUNK).min(ow);
@@ -230,8 +234,8 @@ impl Depthwise<'_, '_> {
     #[inline(always)]
     fn place(&mut self, line: usize, x: usize, channel: usize, sums: &mut Sums) -> (*mut f32, usize) {
         if self.rest().is_nothing() {
-            let stride = self.out.stride();
-            (self.out.pointer().wrapping_add((line * self.lines.1 + x) * stride + channel), stride)
+            let (stride, column) = (self.out.stride(), channel - self.out.columns().start);
+            (self.out.pointer().wrapping_add((line * self.lines.1 + x) * stride + column), stride)
         } else {
             (sums.0.as_mut_ptr(), LANES)
         }
@@ -249,7 +253,7 @@ impl Depthwise<'_, '_> {
         n: usize,
         sums: &mut Sums,
     ) {
-        let (stride, to) = (self.out.stride(), self.out.pointer());
+        let (stride, first, to) = (self.out.stride(), self.out.columns().start, self.out.pointer());
         let rest = self.rest();
         if rest.is_nothing() {
             return;
@@ -257,7 +261,7 @@ impl Depthwise<'_, '_> {
         isa.call(Finish {
             from: sums.0.as_mut_ptr(),
             from_stride: LANES,
-            to: to.wrapping_add((line[0] * self.lines.1 + pixels.start) * stride + channel),
+            to: to.wrapping_add((line[0] * self.lines.1 + pixels.start) * stride + channel - first),
             to_stride: stride,
             row: line[1] * self.lines.1 + pixels.start,
             column: channel,

@@ -178,7 +178,8 @@ fn depthwise_convolution() {
             for level in Level::available() {
                 let mut out = vec![0.0; oh * ow * c];
                 let view = ViewMut::new([oh * ow, c], &mut out).unwrap();
-                split::for_each_tile(&Inline, view, [2 * ow, c], |first, part| {
+                let channels = if activation == Activation::None { c } else { 16 };
+                split::for_each_tile(&Inline, view, [2 * ow, channels], |first, part| {
                     depthwise(level, &input, &weights, &epilogue, OutMut::at(first, part));
                 });
                 for (at, got) in out.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use tiny_vlm_kernels::{Activation, ConvShape, DepthwiseInput, Epilogue, OutMut, Residual, depthwise};
 use tiny_vlm_memory::AlignedVec;
-use tiny_vlm_simd::Level;
+use tiny_vlm_simd::{LANES, Level};
 use tiny_vlm_tensor::{Context, Tensor, View, ViewMut, split};
 use tiny_vlm_weights::Scope;
 
@@ -11,9 +11,13 @@ use crate::{LayerError, ScratchTensor};
 /// Output pixels of a task, about.
 const TASK_PIXELS: usize = 512;
 
-/// Output pixels of a task for an output of this height and width: whole lines.
-pub(crate) fn task_pixels([height, width]: [usize; 2]) -> usize {
-    TASK_PIXELS.div_ceil(width.max(1)).min(height.max(1)) * width.max(1)
+/// Output pixels and channels of a task: whole lines, and all channels unless lines alone do not make two tasks for every
+/// thread.
+pub(crate) fn task([height, width, channels]: [usize; 3], threads: usize) -> [usize; 2] {
+    let (height, width) = (height.max(1), width.max(1));
+    let lines = TASK_PIXELS.div_ceil(width).min(height);
+    let parts = if threads > 1 { (2 * threads).div_ceil(height.div_ceil(lines)) } else { 1 };
+    [lines * width, channels.div_ceil(parts).next_multiple_of(LANES).max(1)]
 }
 
 /// A depthwise convolution with its bias and activation, in f32: it is a few hundredths of a network's arithmetic.
@@ -95,7 +99,7 @@ impl DepthwiseConv2d {
         let epilogue = Epilogue { residual, ..self.epilogue() };
         epilogue.fits(height * width, channels).map_err(tiny_vlm_quant::QuantError::Epilogue)?;
         let input = self.input(x)?;
-        let tile = [task_pixels([height, width]), channels.max(1)];
+        let tile = task([height, width, channels], ctx.executor.threads());
         split::for_each_tile(ctx.executor, out, tile, |first, part| {
             self.compute(&input, &epilogue, OutMut::at(first, part));
         });

@@ -4,7 +4,7 @@
 use tiny_vlm_kernels::OutMut;
 use tiny_vlm_tensor::{Context, View, ViewMut};
 
-use crate::depthwise_conv2d::task_pixels;
+use crate::depthwise_conv2d::task;
 use crate::{DepthwiseConv2d, LayerError, ScratchTensor};
 
 /// A convolution that makes several channels of each; with one it is a [`DepthwiseConv2d`].
@@ -47,23 +47,23 @@ impl GroupConv2d {
         let input = first.input(x)?;
         let mut out = ScratchTensor::new(ctx, [height, width, self.outputs()])?;
         let pixels = out.view_mut().reshape([height * width, self.outputs()])?;
-        let task = task_pixels([height, width]);
-        let tile = [task, self.outputs().max(1)];
+        let count = self.parts.len();
+        let [task, part] = task([height, width, channels], ctx.executor.threads());
         ctx.for_each_tile_with_scratch::<_, f32>(
             pixels,
-            tile,
-            self.parts.len() * task * channels,
-            |[row, _], mut tile, buffer| {
-                let rows = tile.shape()[0];
-                let buffer = &mut buffer[..self.parts.len() * rows * channels];
+            [task, part * count],
+            count * task * part,
+            |[row, column], mut tile, buffer| {
+                let [rows, outputs] = tile.shape();
+                let (first, channels) = (column / count, outputs / count);
                 let whole = (rows * channels).max(1);
                 for (kernel, part) in self.parts.iter().zip(buffer.chunks_exact_mut(whole)) {
                     let Ok(view) = ViewMut::new([rows, channels], part) else { return };
-                    kernel.compute(&input, &kernel.epilogue(), OutMut::at([row, 0], view));
+                    kernel.compute(&input, &kernel.epilogue(), OutMut::at([row, first], view));
                 }
                 for row in 0..rows {
                     let part = |number: usize| &buffer[(number * rows + row) * channels..][..channels];
-                    match self.parts.len() {
+                    match count {
                         2 => interleave([part(0), part(1)], tile.row_mut(row)),
                         count => (0..count).for_each(|number| {
                             let places = tile.row_mut(row)[number..].iter_mut().step_by(count);
