@@ -36,8 +36,8 @@ const FEED_FORWARD: [[usize; 2]; 3] = [[16384, 192], [4096, 384], [1024, 768]];
 /// Height, width and channels of ResNet-50's 3×3 convolutions.
 const CONVOLUTIONS: [[usize; 3]; 4] = [[56, 56, 64], [28, 28, 128], [14, 14, 256], [7, 7, 512]];
 /// Height, width, channels and kernel of FastViT's depthwise convolutions: the stages of T8 at 256, whose images stay
-/// in the second-level cache, and one of FastViTHD at 1024, whose do not.
-const DEPTHWISE: [[usize; 4]; 8] = [
+/// in the second-level cache, and two of FastViTHD at 1024, whose do not.
+const DEPTHWISE: [[usize; 4]; 10] = [
     [64, 64, 48, 3],
     [64, 64, 48, 7],
     [32, 32, 96, 3],
@@ -46,6 +46,8 @@ const DEPTHWISE: [[usize; 4]; 8] = [
     [16, 16, 192, 7],
     [64, 64, 384, 3],
     [64, 64, 384, 7],
+    [128, 128, 192, 3],
+    [128, 128, 192, 7],
 ];
 
 /// Tokens, heads and the length of a head of a vision tower's attention.
