@@ -18,9 +18,9 @@ pub enum Activation {
     None,
     /// `max(x, 0)`
     Relu,
-    /// `x·Φ(x)` by the error function: to 1e-6, and to 1.8e-4 behind products of integers.
+    /// `x·Φ(x)`, exact (by the error function) to 1e-6.
     Gelu,
-    /// The hyperbolic-tangent approximation of GELU, as close to its own formula.
+    /// The hyperbolic-tangent approximation of GELU.
     GeluTanh,
     /// `x·sigmoid(x)`
     Silu,
@@ -117,21 +117,17 @@ impl<'a> Epilogue<'a> {
 }
 
 pub(crate) trait Function: Copy {
-    /// The function; where `coarse`, which is known when compiled, no closer than sums of bytes are to what they stand for.
-    fn apply<I: Isa>(self, isa: I, coarse: bool, x: I::F32) -> I::F32;
+    fn apply<I: Isa>(self, isa: I, x: I::F32) -> I::F32;
 }
 
 macro_rules! functions {
-    ($($name:ident: |$isa:ident, $x:ident| $body:expr $(, coarse $coarse:expr)?;)*) => {
+    ($($name:ident: |$isa:ident, $x:ident| $body:expr;)*) => {
         $(
             #[derive(Clone, Copy)]
             pub(crate) struct $name;
             impl Function for $name {
                 #[inline(always)]
-                fn apply<I: Isa>(self, $isa: I, _coarse: bool, $x: I::F32) -> I::F32 {
-                    $(if _coarse {
-                        return $coarse;
-                    })?
+                fn apply<I: Isa>(self, $isa: I, $x: I::F32) -> I::F32 {
                     $body
                 }
             }
@@ -142,8 +138,8 @@ macro_rules! functions {
 functions! {
     Identity: |_isa, x| x;
     Relu: |isa, x| isa.max(isa.splat(0.0), x);
-    Gelu: |isa, x| math::gelu(isa, x), coarse math::gelu_coarse(isa, x);
-    GeluTanh: |isa, x| math::gelu_tanh(isa, x), coarse math::gelu_tanh_coarse(isa, x);
+    Gelu: |isa, x| math::gelu(isa, x);
+    GeluTanh: |isa, x| math::gelu_tanh(isa, x);
     Silu: |isa, x| math::silu(isa, x);
     Sigmoid: |isa, x| math::sigmoid(isa, x);
     HardSwish: |isa, x| {
@@ -208,8 +204,6 @@ pub(crate) struct Finish<'a, 'b> {
 
 /// How a product's sums become values.
 pub(crate) trait Convert<I: Isa>: Copy {
-    /// Whether the sums are of bytes, and functions of them need be no closer.
-    const COARSE: bool;
     /// What all values of 16 channels need.
     type Channels: Copy;
 
@@ -231,7 +225,6 @@ pub(crate) trait Convert<I: Isa>: Copy {
 pub(crate) struct AsTheyAre;
 
 impl<I: Isa> Convert<I> for AsTheyAre {
-    const COARSE: bool = false;
     type Channels = ();
 
     #[inline(always)]
@@ -317,7 +310,7 @@ impl Finish<'_, '_> {
             for r in 0..self.rows {
                 let sums = isa.load(self.from.add(r * self.from_stride + c));
                 let x = convert.value(isa, sums, self.row + r, channels);
-                let mut x = f.apply(isa, C::COARSE, isa.add(x, bias));
+                let mut x = f.apply(isa, isa.add(x, bias));
                 let to = self.to.add(r * self.to_stride + c);
                 if ep.gated {
                     x = isa.mul(x, load::<I, WHOLE>(isa, to, n));

@@ -105,48 +105,6 @@ pub(crate) fn gelu_tanh<I: Isa>(isa: I, x: I::F32) -> I::F32 {
     above_bump(isa, x, 5.25, &BUMP)
 }
 
-/// [`gelu`] to 1.8e-4 and, about zero, to a thousandth of itself: for values that are known no closer.
-#[inline(always)]
-pub(crate) fn gelu_coarse<I: Isa>(isa: I, x: I::F32) -> I::F32 {
-    const TAIL: [f32; 7] = [
-        -0.000_675_266_84,
-        0.010_348_159,
-        -0.059_771_415,
-        0.145_625_46,
-        -0.050_258_13,
-        -0.386_161_48,
-        0.499_453_75,
-    ];
-    above_tail(isa, x, 3.9, &TAIL)
-}
-
-/// [`gelu_tanh`] as [`gelu_coarse`] is of [`gelu`].
-#[inline(always)]
-pub(crate) fn gelu_tanh_coarse<I: Isa>(isa: I, x: I::F32) -> I::F32 {
-    const TAIL: [f32; 7] = [
-        -0.000_662_611_1,
-        0.010_156_995,
-        -0.058_699_094,
-        0.142_908_26,
-        -0.047_307_163,
-        -0.387_169_8,
-        0.499_507_72,
-    ];
-    above_tail(isa, x, 3.9, &TAIL)
-}
-
-/// `max(x, 0) − t·q(t)` with `t = |x|`, but never more than `limit`, and `q` a polynomial near `1 − Φ`, highest power first.
-#[inline(always)]
-fn above_tail<I: Isa>(isa: I, x: I::F32, limit: f32, tail: &[f32; 7]) -> I::F32 {
-    let t = isa.min(isa.abs(x), isa.splat(limit));
-    let square = isa.mul(t, t);
-    let even = isa.fma(isa.splat(tail[0]), square, isa.splat(tail[2]));
-    let even = isa.fma(isa.fma(even, square, isa.splat(tail[4])), square, isa.splat(tail[6]));
-    let odd = isa.fma(isa.splat(tail[1]), square, isa.splat(tail[3]));
-    let odd = isa.fma(odd, square, isa.splat(tail[5]));
-    isa.fnma(t, isa.fma(odd, t, even), isa.max(isa.splat(0.0), x))
-}
-
 /// `max(x, 0) − bump(|x|)`, with a bump that stays what it is beyond `limit`: a polynomial in `u = |x| · 2/limit − 1`,
 /// highest power first. Its even and its odd powers are summed apart, or the time would be that of one step waiting for
 /// another.

@@ -64,7 +64,6 @@ struct Rescale<'a> {
 }
 
 impl<I: Isa> Convert<I> for Rescale<'_> {
-    const COARSE: bool = true;
     type Channels = I::F32;
 
     #[inline(always)]

@@ -49,7 +49,6 @@ struct Dequantize<'a> {
 }
 
 impl<I: Dot4> Convert<I> for Dequantize<'_> {
-    const COARSE: bool = true;
     /// Scales, sums of bytes, and what the instruction's offset leaves out of the sums.
     type Channels = (I::F32, I::F32, I::I32);
 
