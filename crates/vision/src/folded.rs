@@ -11,7 +11,7 @@
 use tiny_vlm_layers::{Activation, Conv2d, ConvShape, DepthwiseConv2d, GroupConv2d, LayerError};
 use tiny_vlm_memory::AlignedVec;
 use tiny_vlm_tensor::Tensor;
-use tiny_vlm_weights::Scope;
+use tiny_vlm_weights::{Scope, taps_outermost};
 
 /// Sizes of a kernel: channels that come out, channels that each of those sees, and the side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Folded {
 
     /// A convolution whose outputs see every channel, in the precision of `leaf` below `scope`.
     pub(crate) fn into_conv(
-        self,
+        mut self,
         scope: &Scope<'_>,
         leaf: &str,
         shape: ConvShape,
@@ -141,8 +141,8 @@ impl Folded {
         if self.weight.len() != outputs * inputs * taps || self.bias.len() != outputs {
             return Conv2d::new(scope.made_matrix(leaf, 0, 0, &[]), None, shape);
         }
-        let rows = if taps == 1 { self.weight } else { taps_outermost(&self.weight, inputs, taps) };
-        let weight = scope.made_matrix(leaf, outputs, inputs * taps, &rows);
+        taps_outermost(&mut self.weight, inputs, taps);
+        let weight = scope.made_matrix(leaf, outputs, inputs * taps, &self.weight);
         Conv2d::new(weight, Some(AlignedVec::try_from_slice(&self.bias)?), shape)
     }
 
@@ -180,18 +180,6 @@ impl Folded {
         bias.iter_mut().zip(biases).for_each(|(place, bias)| *place = *bias);
         DepthwiseConv2d::new(weight, Some(bias), shape)
     }
-}
-
-/// Kernels with their channels side by side, `[outputs, side, side, inputs]`.
-fn taps_outermost(weight: &[f32], inputs: usize, taps: usize) -> Vec<f32> {
-    let mut rows = vec![0.0; weight.len()];
-    let kernel = (inputs * taps).max(1);
-    for (to, from) in rows.chunks_exact_mut(kernel).zip(weight.chunks_exact(kernel)) {
-        for (tap, to) in to.chunks_exact_mut(inputs).enumerate() {
-            to.iter_mut().zip(from[tap..].iter().step_by(taps)).for_each(|(to, from)| *to = *from);
-        }
-    }
-    rows
 }
 
 fn kernel(scope: &Scope<'_>, sizes: Sizes) -> Tensor<f32, 4> {

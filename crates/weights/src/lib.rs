@@ -51,7 +51,7 @@ pub use error::WeightsError;
 pub use gguf::GgufValue;
 pub use joined::Renamed;
 pub use load_error::{LoadError, Misshapen, Missing, Mistyped};
-pub use params::{Params, Scope};
+pub use params::{Params, Scope, taps_outermost};
 pub use tensor_ref::TensorRef;
 pub use tiny_vlm_memory::SharedBytes;
 pub use watch::{Use, Watch};

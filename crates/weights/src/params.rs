@@ -451,8 +451,9 @@ fn groups_of_four_bits(n: usize, k: usize, tensor: &TensorRef<'_>) -> Result<Mat
     Matrix::from_groups(n, k, &GroupQuantized { values, scales }, Bits::Four, Group::Of32)
 }
 
-/// Turns each row of `channels` × `taps` numbers into one of `taps` × `channels`.
-fn taps_outermost<T: Copy>(values: &mut [T], channels: usize, taps: usize) {
+/// Turns each row of `channels` × `taps` numbers, as PyTorch has a kernel, into one of `taps` × `channels`, as convolutions
+/// take it.
+pub fn taps_outermost<T: Copy>(values: &mut [T], channels: usize, taps: usize) {
     if channels == 1 || taps == 1 {
         return;
     }
